@@ -1,0 +1,62 @@
+# Two commands matter: `make demo` and `make test`. Each does all of its set-up.
+
+# The lock was resolved with 3.11, so it comes first; `make PYTHON=/path/to/python` overrides.
+SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+	"$$python" -c '$(SUPPORTED)' 2>/dev/null && { echo "$$python"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+PACKAGES := api_schemas domain storage formats service workers models ops client/selvage_client
+
+.PHONY: help venv demo test test-slow lint format lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(VENV)/installed ## Install everything into .venv (done once, again when the lock changes)
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c '$(SUPPORTED)' || { \
+		echo "CPython 3.11 or newer is needed, and none was found on PATH."; \
+		echo "Install it, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(BIN)/python -c '$(SUPPORTED)' 2>/dev/null || { \
+		echo "Creating $(VENV) with $$("$(PYTHON)" --version)"; \
+		"$(PYTHON)" -m venv --clear $(VENV); }
+	@echo "Installing the packages of requirements.lock (the first time takes minutes)"
+	@$(PIP) -r requirements.lock
+	@PYTHONWARNINGS=ignore $(PIP) --no-build-isolation --no-deps -e .
+	@touch $@
+
+demo: venv ## Label a batch of demo images over HTTP; leaves demo-output/report.html
+	@$(BIN)/python -m examples.demo
+
+test: ## Install, lint and run all tests but the slow ones
+	@"$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null || $(MAKE) --no-print-directory --always-make venv
+	@"$(PYTHON)" tests/run_groups.py
+
+test-slow: venv ## Run the slow tests
+	@$(BIN)/python -m pytest -m slow
+
+lint: venv ## Check style, types and the direction of imports
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary $(PACKAGES) benchmarks examples tests
+	@$(BIN)/lint-imports --no-logo
+
+format: venv ## Format the code and mend what ruff can
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+# torch: CPU and CUDA wheels share a version but for the local part, so the lock leaves that out.
+lock: venv ## Resolve requirements.lock anew from pyproject.toml (UPGRADE=--upgrade takes newer ones)
+	@$(BIN)/pip-compile --quiet $(UPGRADE) --extra dev --allow-unsafe --strip-extras --no-header \
+		--no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--output-file requirements.lock pyproject.toml
+	@sed -e 's/+cpu$$//' -e '/^pip==/d' -e '/^#/d' requirements.lock > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+clean: ## Remove caches and the output of the demo (never data)
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info \
+		demo-output
+	@find $(PACKAGES) benchmarks examples tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,193 @@
+"""Jobs and their items: what may be asked for, and what is told about it."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from api_schemas.ids import AnnotationSetId, ImageSetId, JobId
+from api_schemas.pipelines import PipelineConfig
+from api_schemas.problems import Problem
+
+JobType = Literal["generate", "evaluate", "adapt"]
+JobStatus = Literal[
+    "queued",
+    "validating",
+    "running",
+    "finalizing",
+    "cancelling",
+    "succeeded",
+    "partial",
+    "failed",
+    "cancelled",
+    "expired",
+]
+DONE_STATUSES: Final = ("succeeded", "partial", "failed", "cancelled", "expired")
+ItemStatus = Literal["queued", "running", "succeeded", "failed", "skipped", "cancelled"]
+
+ModelReference = Annotated[str, Field(min_length=1, max_length=80, examples=["demo", "demo:2"])]
+Metadata = Annotated[
+    dict[
+        Annotated[str, StringConstraints(max_length=64)],
+        Annotated[str, StringConstraints(max_length=512)],
+    ],
+    Field(max_length=32, description="Yours: up to 32 short strings, returned as they came"),
+]
+
+
+class FailurePolicy(BaseModel):
+    """When a job stops early. By default one bad image never fails a small job."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_failed_fraction: float = Field(0.5, gt=0.0, le=1.0)
+    min_failed_images: int = Field(
+        20, ge=1, description="The fraction counts only from this many failed images on"
+    )
+
+
+class _JobCreate(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    priority: int = Field(0, ge=-100, le=100, description="Higher goes first")
+    failure_policy: FailurePolicy = FailurePolicy()
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class GenerateJobCreate(_JobCreate):
+    """Images and a model → labels."""
+
+    type: Literal["generate"]
+    image_set: ImageSetId
+    model: ModelReference
+    pipeline: PipelineConfig = PipelineConfig()
+
+
+class EvaluateJobCreate(_JobCreate):
+    """Labels of a job, or a model, against annotations of purpose `evaluation`."""
+
+    type: Literal["evaluate"]
+    annotation_set: AnnotationSetId
+    labels_of_job: JobId | None = Field(None, description="Score the labels of this job …")
+    model: ModelReference | None = Field(None, description="… or the argmax map of this model")
+    pipeline: PipelineConfig = Field(
+        PipelineConfig(select=None), description="Used with `model`; without select by default"
+    )
+
+
+class AdaptJobCreate(_JobCreate):
+    """Re-estimate a model's normalisation statistics on unlabelled images → a new version."""
+
+    type: Literal["adapt"]
+    image_set: ImageSetId
+    model: ModelReference
+    sample_images: int = Field(128, ge=2, le=4096, description="Images used, chosen by digest")
+    seed: int = Field(0, ge=0, lt=2**31)
+    promote: bool = Field(False, description="Let the bare model name mean the new version")
+
+
+JobCreate = Annotated[
+    GenerateJobCreate | EvaluateJobCreate | AdaptJobCreate, Field(discriminator="type")
+]
+
+
+class RetryRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    only: Literal["failed", "all"] = "failed"
+
+
+class ItemCounts(BaseModel):
+    """Items by status; `total` is always the sum of the others."""
+
+    total: int = 0
+    queued: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    cancelled: int = 0
+
+
+class StageCounts(BaseModel):
+    name: str
+    done: int = 0
+    failed: int = 0
+
+
+class Progress(BaseModel):
+    """How far a job is. `fraction` counts images that are through; `step` says what goes on."""
+
+    fraction: float = Field(ge=0.0, le=1.0)
+    step: Literal["plan", "pilot", "label", "fit", "finish", "final", "done"] = Field(
+        "label", description="pilot samples confidences of the set before the first label"
+    )
+    step_fraction: float | None = Field(None, ge=0.0, le=1.0, description="Of the pilot")
+    images_per_second: float | None = None
+    eta_seconds: float | None = None
+
+
+class Job(BaseModel):
+    """A durable piece of work. Never both `result` and `error`."""
+
+    id: str
+    type: JobType
+    status: JobStatus
+    done: bool
+    image_set: str
+    model: str | None = None
+    pipeline: PipelineConfig | None = None
+    pipeline_digest: str | None = None
+    progress: Progress
+    counts: ItemCounts
+    stages: list[StageCounts]
+    priority: int
+    failure_policy: FailurePolicy
+    metadata: dict[str, str]
+    retry_of: str | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    result: dict[str, Any] | None = None
+    error: Problem | None = None
+    links: dict[str, str]
+
+
+class JobPage(BaseModel):
+    jobs: list[Job]
+    next_page_token: str | None = None
+
+
+class JobItem(BaseModel):
+    """One line of a job per uploaded file."""
+
+    id: str
+    position: int
+    external_id: str
+    file_name: str
+    image_digest: str | None = None
+    status: ItemStatus
+    attempts: int
+    label_id: str | None = None
+    quality: float | None = None
+    stage_seconds: dict[str, float] | None = None
+    error: Problem | None = None
+
+
+class JobItemPage(BaseModel):
+    items: list[JobItem]
+    next_page_token: str | None = None
+
+
+class ResultLine(BaseModel):
+    """One line of `GET /v1/jobs/{id}/results` (JSON lines)."""
+
+    external_id: str
+    file_name: str
+    status: ItemStatus
+    label_id: str | None = None
+    quality: float | None = None
+    coverage: float | None = None
+    label_url: str | None = None
+    confidence_url: str | None = None
+    error: Problem | None = None

@@ -1,0 +1,63 @@
+"""Models and their immutable versions."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from api_schemas.ontologies import Ontology
+from api_schemas.problems import Problem
+
+MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+ModelName = Annotated[str, StringConstraints(pattern=MODEL_NAME_PATTERN)]
+ModelKind = Literal["bundle", "huggingface", "torchscript", "torch_export"]
+
+_REFERENCE = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]{0,62})(?:[:@]v?(?P<version>\d{1,9}))?$")
+
+
+def parse_model_reference(reference: str) -> tuple[str, int | None]:
+    """Split ``name`` or ``name:7`` or ``name:v7``.
+
+    Raises:
+        ValueError: the reference has another form.
+    """
+    match = _REFERENCE.match(reference)
+    if match is None:
+        raise ValueError(f"'{reference}' is not a model reference; write 'name' or 'name:version'")
+    version = match["version"]
+    return match["name"], int(version) if version else None
+
+
+class ModelVersion(BaseModel):
+    """An immutable set of weights. `digest` is the SHA-256 over its files."""
+
+    model: str
+    version: int
+    reference: str = Field(description="Use this wherever a model is asked for")
+    status: Literal["validating", "ready", "rejected"]
+    kind: ModelKind
+    digest: str
+    ontology: Ontology
+    size_bytes: int
+    facts: dict[str, Any] = Field(description="What the check of the model measured")
+    provenance: dict[str, Any]
+    problem: Problem | None = None
+    created_at: datetime
+
+
+class Model(BaseModel):
+    name: str
+    current_version: int | None = Field(description="The version that the bare name means")
+    versions: int
+    created_at: datetime
+    links: dict[str, str]
+
+
+class ModelPage(BaseModel):
+    models: list[Model]
+    next_page_token: str | None = None
+
+
+class ModelVersionPage(BaseModel):
+    versions: list[ModelVersion]

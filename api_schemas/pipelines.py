@@ -1,0 +1,83 @@
+"""Configuration of the label path: one optional block per stage, in the order of the stages."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+STAGES: Final = ("predict", "rectify", "select", "aggregate", "correct")
+Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class PredictConfig(BaseModel):
+    """predict: class probabilities by the current model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    flip: bool = Field(False, description="Average with the mirrored image")
+    scales: tuple[Annotated[float, Field(ge=0.25, le=4.0)], ...] = Field(
+        (1.0,), min_length=1, max_length=5, description="Average over these image scales"
+    )
+    window_px: int = Field(
+        1024, ge=64, le=8192, description="Larger images are read through windows of this side"
+    )
+    overlap: float = Field(0.25, ge=0.0, le=0.5, description="Share of a window's side")
+
+
+class SelectConfig(BaseModel):
+    """select: keep the pixels that can be trusted, 255 elsewhere."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Literal["global", "class_balanced"] = "class_balanced"
+    keep_fraction: Fraction = Field(0.7, description="Share of pixels to keep, of all or per class")
+    thresholds: Annotated[float, Field(ge=0, le=1)] | tuple[Fraction, ...] | None = Field(
+        None, description="Fixed confidence thresholds (one, or one per class): no pilot is run"
+    )
+    scope: Literal["set", "image"] = Field(
+        "set", description="Quantiles of the whole image set (pilot) or of each image alone"
+    )
+
+
+class PipelineConfig(BaseModel):
+    """The label path. A stage that is null does not run."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [{"predict": {"flip": True}, "select": {"keep_fraction": 0.5}}]
+        },
+    )
+
+    predict: PredictConfig = PredictConfig()
+    rectify: dict[str, Any] | None = None
+    select: SelectConfig | None = SelectConfig()
+    aggregate: dict[str, Any] | None = None
+    correct: dict[str, Any] | None = None
+    keep_stages: bool = Field(False, description="Store the label map after each stage as well")
+    pilot_images: int = Field(256, ge=1, le=4096, description="Images whose confidence is sampled")
+    seed: int = Field(0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _thresholds_need_no_scope(self) -> Self:
+        if self.select and self.select.thresholds is not None and self.select.scope == "image":
+            raise ValueError("select.scope 'image' has no use for fixed thresholds: drop one")
+        return self
+
+    @property
+    def stages(self) -> list[str]:
+        """Names of the stages that run, in order."""
+        return [name for name in STAGES if getattr(self, name) is not None]
+
+    @property
+    def needs_pilot(self) -> bool:
+        """Whether quantiles of the whole set are needed before the first label."""
+        return bool(self.select and self.select.thresholds is None and self.select.scope == "set")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of this configuration."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,163 @@
+"""Errors, once for the whole project: RFC 9457 problem documents with stable slugs.
+
+`ProblemError` is the root of every error that a user may see; small named subclasses write their
+own message. The HTTP layer, items and jobs all carry the same `Problem`.
+"""
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+PROBLEM_TYPE_BASE = "/problems/"
+
+
+class FieldProblem(BaseModel):
+    """One thing that is wrong with one place of the input."""
+
+    pointer: str = Field(description="JSON pointer, form field or file name", examples=["/model"])
+    detail: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem document. `detail` says what to do; `code` is stable."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: str = Field(examples=["/problems/not-found"])
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no job 'job_…'. List jobs with GET /v1/jobs."])
+    code: str = Field(examples=["not-found"])
+    instance: str | None = None
+    request_id: str | None = None
+    retryable: bool = False
+    errors: list[FieldProblem] = Field(default_factory=list)
+
+
+class ProblemError(Exception):
+    """Root of all errors that a user may see."""
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something failed inside the service"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: list[FieldProblem] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors or []
+        self.headers = headers or {}
+
+    def problem(self) -> Problem:
+        """Return the document for this error."""
+        return Problem(
+            type=PROBLEM_TYPE_BASE + self.code,
+            title=self.title,
+            status=self.status,
+            detail=self.detail,
+            code=self.code,
+            retryable=self.retryable,
+            errors=self.errors,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document as plain JSON, for rows of the catalog."""
+        return self.problem().model_dump(mode="json", exclude_none=True)
+
+
+class ValidationProblem(ProblemError):
+    code, title, status = "validation-error", "The request is not valid", 422
+
+
+class NotFound(ProblemError):
+    code, title, status = "not-found", "Not found", 404
+
+
+class StateConflict(ProblemError):
+    code, title, status = "state-conflict", "Not possible in this state", 409
+
+
+class NoUsableImage(ProblemError):
+    code, title, status = "no-usable-image", "None of the files is a usable image", 422
+
+
+class OntologyMismatch(ProblemError):
+    code, title, status = "ontology-mismatch", "The classes do not match", 422
+
+
+class StageUnavailable(ProblemError):
+    code, title, status = "stage-unavailable", "This stage is not available", 422
+
+
+class ModelNotReady(ProblemError):
+    code, title, status = "model-not-ready", "The model version is not ready", 409
+
+
+class IdempotencyKeyReused(ProblemError):
+    code, title, status = (
+        "idempotency-key-reused",
+        "This Idempotency-Key was used for another request",
+        422,
+    )
+
+
+class IdempotencyInProgress(ProblemError):
+    code, title, status = (
+        "idempotency-in-progress",
+        "The first request with this Idempotency-Key is still running",
+        409,
+    )
+    retryable = True
+
+
+class QuotaExceeded(ProblemError):
+    code, title, status = "quota-exceeded", "No room for more work", 429
+    retryable = True
+
+
+class StorageUnavailable(ProblemError):
+    code, title, status = "storage-unavailable", "The object store did not answer", 503
+    retryable = True
+
+
+class WorkerLost(ProblemError):
+    code, title, status = "worker-lost", "The worker died on this image", 500
+    retryable = True
+
+
+class StageFailed(ProblemError):
+    code, title, status = "stage-failed", "A stage failed on this image", 500
+    retryable = True
+
+
+class OutOfMemory(ProblemError):
+    code, title, status = "gpu-out-of-memory", "Not enough memory for this image", 500
+
+
+class TooManyFailures(ProblemError):
+    code, title, status = "too-many-failures", "The failure policy of the job was breached", 500
+
+
+class InputProblem(ProblemError):
+    """A file that cannot be used, with the slug that the decoder or archive reader gave."""
+
+    status = 422
+    title = "The file cannot be used"
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.slug = code
+
+    def problem(self) -> Problem:
+        """Return the document, typed by the reader's own slug."""
+        document = super().problem()
+        return document.model_copy(
+            update={"code": self.slug, "type": PROBLEM_TYPE_BASE + self.slug}
+        )

@@ -1,0 +1,87 @@
+"""Speed and size of the running service: `python -m benchmarks.speed`.
+
+Measures on this machine, in one run: images per second against a bare loop, the latency of one
+image, the memory of a label worker, and the import of the API.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from benchmarks.machine import machine_facts
+from benchmarks.speed.report import print_result
+
+CACHE: Final = Path(".cache/speed")
+PARTS: Final = ("imports", "latency", "throughput", "memory")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    progress = Console(stderr=True)
+    # The load of the machine is noted before the benchmark adds its own.
+    result: dict[str, Any] = {"benchmark": "speed", "machine": machine_facts(options.threads)}
+    for part in PARTS:
+        if options.only in (None, part):
+            progress.print(part, style="bold")
+            result[part] = _measures(options, progress)[part]()
+    print_result(result, Console())
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+
+
+def _measures(
+    options: argparse.Namespace, progress: Console
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    from benchmarks.speed import imports, latency, memory, throughput
+
+    return {
+        "imports": imports.measure,
+        "latency": lambda: latency.measure(options.cache, options.threads, progress),
+        "throughput": lambda: throughput.measure(
+            options.cache, options.images, options.threads, options.repeats, progress
+        ),
+        "memory": lambda: memory.measure(
+            options.cache,
+            memory.MemoryPlan(
+                options.memory_first,
+                options.memory_images,
+                options.memory_job_images,
+                tuple(options.memory_size),
+            ),
+            options.threads,
+            progress,
+        ),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--only", choices=PARTS, help="measure one thing instead of all four")
+    parser.add_argument("--images", type=int, default=500, help="throughput: images (500)")
+    parser.add_argument("--repeats", type=int, default=3, help="throughput: runs of each (3)")
+    parser.add_argument("--threads", type=int, default=2, help="torch threads of both (2)")
+    parser.add_argument("--memory-first", type=int, default=200, help="memory: first look (200)")
+    parser.add_argument("--memory-images", type=int, default=2000, help="memory: last look (2000)")
+    parser.add_argument(
+        "--memory-job-images", type=int, default=200, help="memory: images of each job (200)"
+    )
+    parser.add_argument(
+        "--memory-size",
+        type=int,
+        nargs=2,
+        default=(240, 320),
+        metavar=("H", "W"),
+        help="memory: size of the images (240 320)",
+    )
+    parser.add_argument("--json", type=Path, help="write the result to this file")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="generated images")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The result of a run as a table: figure, spread, goal."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Row = tuple[str, str, str, str]
+
+
+def print_result(result: dict[str, Any], console: Console) -> None:
+    """One table of what was measured, and one of where the time of the service went."""
+    table = Table("figure", "value", "spread", "goal", title="speed and size")
+    writers = {
+        "throughput": _throughput,
+        "latency": _latency,
+        "memory": _memory,
+        "imports": _imports,
+    }
+    for name, rows in writers.items():
+        if name in result:
+            for row in rows(result[name]):
+                table.add_row(*row)
+            table.add_section()
+    console.print(table)
+    if "throughput" in result:
+        console.print(_shares_table(result["throughput"]))
+
+
+def _throughput(result: dict[str, Any]) -> Iterator[Row]:
+    for name, rate in result["images_per_second"].items():
+        yield (f"{_plain(name)}, images/s", *_figure(rate, "{:.2f}"), "")
+    for name, ratio in result["ratio"].items():
+        value, runs = _figure(ratio, "{:.3f}")
+        reached = ratio["median"] >= result["goal_ratio"]
+        title = f"service / {_plain(name)}, {result['images']} images, same bytes"
+        yield title, value, runs, _goal(f"≥ {result['goal_ratio']}", reached)
+        cpu = result["processor_ratio"][name]
+        yield "  the same of processor time", *_figure(cpu, "{:.3f}"), ""
+
+
+def _latency(result: dict[str, Any]) -> Iterator[Row]:
+    yield (
+        f"one image, p50 of {result['requests']}, s",
+        f"{result['p50_seconds']:.3f}",
+        f"p95 {result['p95_seconds']:.3f}",
+        _goal(f"≤ {result['goal_p50_seconds']}", result["reached"]),
+    )
+    for part, seconds in result["parts_p50_seconds"].items():
+        yield f"  of it: {part}, s", f"{seconds:.3f}", "", ""
+    yield "  the pipeline's own time, s", f"{result['pipeline_p50_seconds']:.3f}", "", ""
+
+
+def _memory(result: dict[str, Any]) -> Iterator[Row]:
+    for which in ("first", "last"):
+        images, size = result[f"{which}_images"], result[f"{which}_rss_bytes"]
+        yield f"worker after {images} images, MiB", f"{size / 2**20:.1f}", "", ""
+    goal = _goal(f"≤ {result['goal_growth']:.0%}", result["reached"])
+    yield "  growth", f"{result['growth']:+.1%}", "", goal
+
+
+def _imports(result: dict[str, Any]) -> Iterator[Row]:
+    value, runs = _figure(result["seconds"], "{:.2f}")
+    torch = "with torch" if result["torch_imported"] else "no torch"
+    goal = _goal(f"≤ {result['goal_seconds']}, no torch", result["reached"])
+    yield f"import {result['module']}, s", f"{value}, {torch}", runs, goal
+
+
+def _figure(spread: dict[str, Any], pattern: str) -> tuple[str, str]:
+    low, high = pattern.format(spread["lowest"]), pattern.format(spread["highest"])
+    return pattern.format(spread["median"]), f"{low} to {high}"
+
+
+def _goal(text: str, reached: bool) -> str:
+    return f"{text}: {'reached' if reached else 'MISSED'}"
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _shares_table(result: dict[str, Any]) -> Table:
+    """Seconds of the service by share, and of the loops by step, one column a repeat."""
+    seconds = result["seconds"]
+    repeats = range(1, len(seconds["service"]) + 1)
+    table = Table("seconds", *(f"repeat {n}" for n in repeats), title="where the time goes")
+    for name, rows in seconds.items():
+        for share in rows[0]:
+            cells = (f"{row[share]:.3f}".removesuffix(".000") for row in rows)
+            table.add_row(f"{_plain(name)}: {_plain(share)}", *cells)
+        table.add_section()
+    return table

@@ -1,0 +1,134 @@
+"""Progress for people: bars on a terminal, now and then a line elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from api_schemas.jobs import Job
+from selvage_client.cli.consoles import errors_console
+
+LINE_EVERY_SECONDS: Final = 5.0
+
+
+@contextmanager
+def upload_bar() -> Iterator[Callable[[int, int], None]]:
+    """Yield a callback of (bytes sent, bytes in all)."""
+    columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with _counting_bar("Sending", *columns) as on_bytes:
+        yield on_bytes
+
+
+@contextmanager
+def download_bar() -> Iterator[Callable[[int, int], None]]:
+    """Yield a callback of (files there, files in all)."""
+    columns = (MofNCompleteColumn(), TimeRemainingColumn())
+    with _counting_bar("Fetching", *columns) as on_file:
+        yield on_file
+
+
+@contextmanager
+def job_bar() -> Iterator[Callable[[Job], None]]:
+    """Yield a callback that shows a job: images done, images/s, time left."""
+    console = errors_console()
+    if not console.is_terminal:
+        yield _JobLines(console)
+        return
+    with _bar(TextColumn("{task.fields[facts]}")) as bar:
+        task = bar.add_task("queued", total=1.0, facts="")
+
+        def on_job(job: Job) -> None:
+            bar.update(
+                task,
+                description=_description(job),
+                completed=job.progress.step_fraction or job.progress.fraction,
+                facts=job_facts(job),
+            )
+
+        yield on_job
+
+
+def _description(job: Job) -> str:
+    """Return the status; in the pilot, when no label is done yet, what goes on instead."""
+    return "sampling" if job.progress.step == "pilot" else job.status
+
+
+def job_facts(job: Job) -> str:
+    """Return such as `12/24 images, 3.1 images/s, 0:04 left`."""
+    facts = [f"{images_done(job)} images"]
+    if job.counts.failed:
+        facts.append(f"{job.counts.failed} failed")
+    if job.progress.images_per_second is not None:
+        facts.append(f"{job.progress.images_per_second:.1f} images/s")
+    if job.progress.eta_seconds is not None and not job.done:
+        facts.append(f"{clock(job.progress.eta_seconds)} left")
+    return ", ".join(facts)
+
+
+def images_done(job: Job) -> str:
+    """Return such as `12/24`: images that are done, whatever came of them, of all."""
+    counts = job.counts
+    return f"{counts.total - counts.queued - counts.running}/{counts.total}"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration such as `0:04` or `2:01:30`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class _JobLines:
+    """The same facts as lines of a log, a few seconds apart."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: str | None = None
+        self._printed_at = 0.0
+
+    def __call__(self, job: Job) -> None:
+        now = time.monotonic()
+        if job.status == self._status and now - self._printed_at < LINE_EVERY_SECONDS:
+            return
+        self._status = job.status
+        self._printed_at = now
+        self._console.print(f"{job.status}: {job_facts(job)}", soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def _counting_bar(name: str, *columns: ProgressColumn) -> Iterator[Callable[[int, int], None]]:
+    """Yield a callback of (done, total); the bar appears with its first call."""
+    bar = _bar(*columns)
+    task = bar.add_task(name, total=None)
+    started = False
+
+    def on_step(done: int, total: int) -> None:
+        nonlocal started
+        if not started:
+            started = True
+            bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield on_step
+    finally:
+        if started:
+            bar.stop()
+
+
+def _bar(*columns: ProgressColumn) -> Progress:
+    return Progress(
+        TextColumn("{task.description:<12}"), BarColumn(), *columns, console=errors_console()
+    )

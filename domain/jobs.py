@@ -1,0 +1,250 @@
+"""Use-cases of jobs: create, cancel, retry."""
+
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api_schemas.ids import new_id
+from api_schemas.jobs import AdaptJobCreate, GenerateJobCreate
+from api_schemas.pipelines import STAGES, PipelineConfig
+from api_schemas.problems import (
+    FieldProblem,
+    NotFound,
+    QuotaExceeded,
+    StageUnavailable,
+    StateConflict,
+    ValidationProblem,
+)
+from domain import job_states, models
+from storage.catalog import image_sets, jobs
+from storage.catalog.engine import Catalog, db_now
+from storage.catalog.tables import ImageSetRow, JobRow, ModelVersionRow
+
+AVAILABLE_STAGES: Final = ("predict", "select")
+
+
+def get_job(session: Session, job_id: str) -> JobRow:
+    """Return a job.
+
+    Raises:
+        NotFound: with what to do.
+    """
+    row = jobs.get_job(session, job_id)
+    if row is None:
+        raise NotFound(f"There is no job '{job_id}'. List jobs with GET /v1/jobs.")
+    return row
+
+
+def get_ready_set(session: Session, image_set_id: str) -> ImageSetRow:
+    """Return an image set whose upload is complete.
+
+    Raises:
+        NotFound: unknown.
+        StateConflict: the upload is still running, or was cut off.
+    """
+    row = image_sets.get_image_set(session, image_set_id)
+    if row is None:
+        raise NotFound(f"There is no image set '{image_set_id}'. POST one to /v1/image-sets.")
+    if row.status != "ready":
+        raise StateConflict(
+            f"Image set '{image_set_id}' is still receiving files, or its upload was cut off. "
+            "Wait for the answer to the upload, or upload again."
+        )
+    return row
+
+
+def check_pipeline(config: PipelineConfig, num_classes: int) -> None:
+    """Refuse what this version of the service cannot run.
+
+    Raises:
+        StageUnavailable: a stage that does not exist yet.
+        ValidationProblem: thresholds that do not fit the model's classes.
+    """
+    missing = [name for name in config.stages if name not in AVAILABLE_STAGES]
+    if missing:
+        raise StageUnavailable(
+            f"The stage '{missing[0]}' is part of the design but does not exist in this version. "
+            f"Available: {', '.join(AVAILABLE_STAGES)}. Leave the other stages out.",
+            errors=[
+                FieldProblem(pointer=f"/pipeline/{name}", detail="not available yet")
+                for name in STAGES
+                if name in missing
+            ],
+        )
+    thresholds = config.select.thresholds if config.select else None
+    if isinstance(thresholds, tuple) and len(thresholds) != num_classes:
+        raise ValidationProblem(
+            f"select.thresholds has {len(thresholds)} values, the model has {num_classes} classes. "
+            "Give one number for all classes or one for each."
+        )
+
+
+def check_room(session: Session, new_images: int, max_queued_images: int) -> None:
+    """Refuse work before it is accepted rather than drop it later.
+
+    Raises:
+        QuotaExceeded: too many images are waiting.
+    """
+    waiting = jobs.count_unfinished_images(session)
+    if waiting + new_images > max_queued_images:
+        raise QuotaExceeded(
+            f"{waiting} images are waiting already and {new_images} more would exceed the limit "
+            f"of {max_queued_images} (SELVAGE_MAX_QUEUED_IMAGES). Try again later.",
+            headers={"Retry-After": "60"},
+        )
+
+
+def new_job_row(
+    session: Session,
+    *,
+    job_type: str,
+    image_set_id: str,
+    total: int,
+    params: dict[str, Any],
+    priority: int,
+    failure_policy: dict[str, Any],
+    metadata: dict[str, str],
+    version: ModelVersionRow | None = None,
+    pipeline: PipelineConfig | None = None,
+) -> JobRow:
+    """Insert a job in state `queued`, with its pipeline; the scheduler plans the rest."""
+    if pipeline is not None:
+        jobs.add_pipeline(session, pipeline.digest, pipeline.model_dump(mode="json"))
+    row = JobRow(
+        id=new_id("job"),
+        type=job_type,
+        status="queued",
+        phase="plan",
+        image_set_id=image_set_id,
+        model_version_id=version.id if version else None,
+        pipeline_digest=pipeline.digest if pipeline else None,
+        params=params,
+        priority=priority,
+        failure_policy=failure_policy,
+        job_metadata=metadata,
+        planned=0,
+        total=total,
+        queued=total,
+        running=0,
+        succeeded=0,
+        failed=0,
+        skipped=0,
+        cancelled=0,
+        evidence_ready=0,
+        stage_failed={},
+        event_seq=0,
+        dispatched_seq=0,
+        created_at=session.scalar(select(db_now())) or 0.0,
+    )
+    jobs.add_job(session, row)
+    return row
+
+
+def create_generate(session: Session, request: GenerateJobCreate, max_queued: int) -> JobRow:
+    """Create a job that labels every image of a set.
+
+    Raises:
+        ProblemError: unknown or unready image set or model, a stage that does not exist, no room.
+    """
+    image_set = get_ready_set(session, request.image_set)
+    version = models.resolve(session, request.model)
+    check_pipeline(request.pipeline, len(version.ontology["classes"]))
+    total = image_set.accepted + image_set.duplicate + image_set.rejected
+    if total == 0:
+        raise ValidationProblem(f"Image set '{image_set.id}' has no files.")
+    check_room(session, total, max_queued)
+    return new_job_row(
+        session,
+        job_type="generate",
+        image_set_id=image_set.id,
+        total=total,
+        params={},
+        priority=request.priority,
+        failure_policy=request.failure_policy.model_dump(),
+        metadata=request.metadata,
+        version=version,
+        pipeline=request.pipeline,
+    )
+
+
+def create_adapt(session: Session, request: AdaptJobCreate) -> JobRow:
+    """Create a job that re-estimates a model's normalisation statistics on a set of images.
+
+    Raises:
+        ProblemError: unknown or unready image set or model, or fewer than two usable images.
+    """
+    image_set = get_ready_set(session, request.image_set)
+    version = models.resolve(session, request.model)
+    total = min(request.sample_images, image_set.accepted)
+    if total < 2:
+        raise ValidationProblem(
+            f"Image set '{image_set.id}' has {image_set.accepted} usable images; "
+            "re-estimating statistics needs at least two."
+        )
+    return new_job_row(
+        session,
+        job_type="adapt",
+        image_set_id=image_set.id,
+        total=total,
+        params={"seed": request.seed, "promote": request.promote},
+        priority=request.priority,
+        failure_policy=request.failure_policy.model_dump(),
+        metadata=request.metadata,
+        version=version,
+    )
+
+
+def cancel(catalog: Catalog, job_id: str) -> JobRow:
+    """Ask a job to stop; finished labels stay. Idempotent; a finished job stays as it is.
+
+    Raises:
+        NotFound: unknown job.
+    """
+    with catalog.write() as session:
+        get_job(session, job_id)
+        job = jobs.lock_job(session, job_id)
+        if not job_states.is_done(job) and job.status != "cancelling":
+            job.status = "cancelling"
+            job.event_seq += 1
+            job_states.cancel_some(session, job)
+            job_states.settle(session, job)
+        return job
+
+
+def create_retry(session: Session, job_id: str, only: str, max_queued: int) -> JobRow:
+    """Create a new job for what a finished one left undone, with the fits of that job.
+
+    ``only="failed"`` takes over the labels that succeeded and works on the rest; ``"all"`` works
+    on every image again.
+
+    Raises:
+        NotFound: unknown job.
+        StateConflict: the job is not finished.
+        QuotaExceeded: too many images are waiting.
+    """
+    old = get_job(session, job_id)
+    if not job_states.is_done(old):
+        raise StateConflict(f"Job '{job_id}' is {old.status}. Wait for its end, or cancel it.")
+    check_room(session, old.total, max_queued)
+    pipeline = (
+        PipelineConfig.model_validate(jobs.get_pipeline(session, old.pipeline_digest))
+        if old.pipeline_digest
+        else None
+    )
+    row = new_job_row(
+        session,
+        job_type=old.type,
+        image_set_id=old.image_set_id,
+        total=old.total,
+        params={**old.params, "retry_only": only},
+        priority=old.priority,
+        failure_policy=old.failure_policy,
+        metadata=old.job_metadata,
+        pipeline=pipeline,
+    )
+    row.model_version_id = old.model_version_id
+    row.retry_of = old.id
+    row.pilot_fit_digest = old.pilot_fit_digest
+    row.job_fit_digest = old.job_fit_digest
+    return row

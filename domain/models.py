@@ -1,0 +1,130 @@
+"""Models: which version a reference means, and how a version is registered."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from api_schemas.ids import new_id
+from api_schemas.models import parse_model_reference
+from api_schemas.problems import ModelNotReady, NotFound, ValidationProblem
+from storage.catalog import models
+from storage.catalog.engine import Catalog
+from storage.catalog.tables import ModelRow, ModelVersionRow
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """A checked model folder whose files are in the object store already."""
+
+    name: str
+    kind: str
+    digest: str
+    files: dict[str, Any]
+    ontology: dict[str, Any]
+    size_bytes: int
+    facts: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+def get_model(session: Session, name: str) -> ModelRow:
+    """Return a model by name.
+
+    Raises:
+        NotFound: with what to do.
+    """
+    row = models.get_model(session, name)
+    if row is None:
+        known = ", ".join(m.name for m in models.list_models(session, None, 10)) or "none yet"
+        raise NotFound(
+            f"There is no model '{name}'. Registered models: {known}. "
+            "Add one with `selvage models add FOLDER --name NAME`."
+        )
+    return row
+
+
+def get_version(session: Session, name: str, number: int) -> ModelVersionRow:
+    """Return one version of a model.
+
+    Raises:
+        NotFound: the model or the version is unknown.
+    """
+    get_model(session, name)
+    row = models.find_version(session, name, number)
+    if row is None:
+        raise NotFound(f"Model '{name}' has no version {number}. See /v1/models/{name}/versions.")
+    return row
+
+
+def resolve(session: Session, reference: str) -> ModelVersionRow:
+    """Return the ready version that ``name`` or ``name:7`` means.
+
+    Raises:
+        ValidationProblem: not a reference.
+        NotFound: unknown model or version.
+        ModelNotReady: rejected, or still being checked.
+    """
+    try:
+        name, number = parse_model_reference(reference)
+    except ValueError as error:
+        raise ValidationProblem(str(error)) from error
+    if number is None:
+        number = get_model(session, name).current_version
+        if number is None:
+            raise ModelNotReady(f"Model '{name}' has no version that is ready.")
+    row = get_version(session, name, number)
+    if row.status != "ready":
+        raise ModelNotReady(f"Version {number} of model '{name}' is {row.status}.")
+    return row
+
+
+def register_version(session: Session, new: NewVersion, *, promote: bool) -> ModelVersionRow:
+    """Add a version, or return the one that has exactly these files already."""
+    models.ensure_model(session, new.name)
+    model = models.get_model(session, new.name, lock=True)
+    found = models.find_version_by_digest(session, new.name, new.digest)
+    if found is None:
+        number = models.next_version(session, new.name)
+        models.add_version(
+            session,
+            {
+                "id": new_id("ver"),
+                "model_name": new.name,
+                "version": number,
+                "status": "ready",
+                "kind": new.kind,
+                "digest": new.digest,
+                "files": new.files,
+                "ontology": new.ontology,
+                "size_bytes": new.size_bytes,
+                "facts": new.facts,
+                "provenance": new.provenance,
+            },
+        )
+        session.flush()
+        found = get_version(session, new.name, number)
+    if promote or model is None or model.current_version is None:
+        models.set_current(session, new.name, found.version)
+    return found
+
+
+def promote(catalog: Catalog, name: str, number: int) -> ModelRow:
+    """Let the bare name of a model mean this version.
+
+    Raises:
+        NotFound: unknown model or version.
+        ModelNotReady: the version was rejected.
+    """
+    with catalog.write() as session:
+        row = get_version(session, name, number)
+        if row.status != "ready":
+            raise ModelNotReady(f"Version {number} of model '{name}' is {row.status}.")
+        models.set_current(session, name, number)
+        session.flush()
+        session.expire_all()
+        return get_model(session, name)
+
+
+def reference_of(row: ModelVersionRow) -> str:
+    """Return ``name:version``."""
+    return f"{row.model_name}:{row.version}"

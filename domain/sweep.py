@@ -1,0 +1,43 @@
+"""Repair: what was lost is found in the catalog and done again."""
+
+from sqlalchemy.orm import Session
+
+from domain import job_states, leases
+from storage.catalog import chunks, idempotency, jobs, workers
+from storage.catalog.engine import Catalog
+
+
+def take_back_expired(catalog: Catalog, max_kills: int) -> int:
+    """Take back the chunks whose lease has run out; returns how many."""
+    with catalog.read() as session:
+        found = chunks.expired(session)
+    return sum(leases.take_back(catalog, lease, max_kills) for lease in found)
+
+
+def bury_worker(catalog: Catalog, worker_id: str, max_kills: int) -> int:
+    """Take back at once what a worker held that is known to be dead."""
+    with catalog.write() as session:
+        workers.remove_worker(session, worker_id)
+        found = chunks.held_by(session, worker_id)
+    return sum(leases.take_back(catalog, lease, max_kills) for lease in found)
+
+
+def resend_unclaimed(catalog: Catalog, older_than_seconds: float) -> int:
+    """Let chunks be sent again whose message was not answered in time (or was lost: 0)."""
+    with catalog.write() as session:
+        return chunks.unsend(session, older_than_seconds=older_than_seconds)
+
+
+def continue_cancelling(catalog: Catalog, job_id: str) -> None:
+    """Cancel the next batch of items of a job, and end it when none is left."""
+    with catalog.write() as session:
+        job = jobs.lock_job(session, job_id)
+        if job.status == "cancelling":
+            job_states.cancel_some(session, job)
+            job_states.settle(session, job)
+
+
+def expire(session: Session, *, worker_silent_seconds: float, idempotency_hours: float) -> None:
+    """Forget workers that fell silent and answers that are too old."""
+    workers.remove_silent_workers(session, worker_silent_seconds)
+    idempotency.remove_old(session, idempotency_hours)

@@ -1,0 +1,35 @@
+"""Adapter of our own bundle: the compact segmenter."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.bundle import Bundle, read_bundle, write_bundle
+from models.ontology import Ontology
+from models.segmentation.base import SegmentationOutput, batch_norms
+from models.segmentation.compact import CompactSegmenter
+
+
+class BundledSegmenter:
+    """The segmenter of a bundle on a device. Features: the decoder's map at stride 4."""
+
+    def __init__(self, bundle: Bundle, device: torch.device) -> None:
+        self.ontology: Ontology = bundle.ontology
+        self.device = device
+        self.module: CompactSegmenter = bundle.module.to(device).eval()
+        self.provenance: dict[str, Any] = bundle.provenance
+        self.has_batch_statistics = bool(batch_norms(self.module))
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device) -> "BundledSegmenter":
+        """Raises ModelRefused, see `read_bundle`."""
+        return cls(read_bundle(folder), device)
+
+    def save(self, folder: Path) -> None:
+        write_bundle(folder, self.module, self.ontology, self.provenance)
+
+    def forward(self, images: Tensor) -> SegmentationOutput:
+        output = self.module(images)
+        return SegmentationOutput(output.logits, output.features)

@@ -1,0 +1,32 @@
+"""The API process: `python -m service`."""
+
+import sys
+
+import uvicorn
+
+from domain.logs import set_up_logs
+from domain.settings import Settings
+from service.app import create_app
+
+
+def main() -> None:
+    """Serve until told to stop; refuses any address but loopback while there are no keys."""
+    settings = Settings()
+    set_up_logs(settings)
+    if not settings.is_loopback:
+        sys.exit(
+            f"SELVAGE_HOST={settings.host} can be reached from other machines, and this version "
+            "has no API keys. Use 127.0.0.1 and put an authenticating proxy in front."
+        )
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=int(settings.shutdown_seconds * 0.7),
+    )
+
+
+if __name__ == "__main__":
+    main()

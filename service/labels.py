@@ -1,0 +1,53 @@
+"""Labels and their artefacts."""
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from sqlalchemy.orm import Session
+
+from api_schemas.labels import Label
+from api_schemas.problems import NotFound
+from service import rendering
+from service.state import State
+from storage.catalog import labels, models
+from storage.catalog.tables import LabelRow
+
+router = APIRouter(prefix="/v1/labels", tags=["labels"])
+
+
+def _get(session: Session, label_id: str) -> LabelRow:
+    row = labels.get_label(session, label_id)
+    if row is None:
+        raise NotFound(f"There is no label '{label_id[:80]}'. Label ids stand in a job's results.")
+    return row
+
+
+@router.get("/{label_id}", summary="What a label is made of")
+def get_label(label_id: str, state: State) -> Label:
+    with state.catalog.read() as session:
+        row = _get(session, label_id)
+        version = models.get_version(session, row.model_version_id)
+    if version is None:
+        raise NotFound(f"The model of label '{label_id}' is gone.")
+    return rendering.label(row, version)
+
+
+@router.get(
+    "/{label_id}/artifacts/{name:path}",
+    summary="A file of a label: label.png, confidence.png, stages/….png",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}, "description": "The file"}},
+)
+def get_artifact(label_id: str, name: str, state: State) -> Response:
+    """`label.png` is an 8-bit index PNG (255 = ignore), `confidence.png` is round(255·c)."""
+    with state.catalog.read() as session:
+        row = _get(session, label_id)
+    key = row.artifacts.get(name)
+    if key is None:
+        known = ", ".join(row.artifacts)
+        raise NotFound(f"Label '{label_id}' has no artefact '{name[:80]}'. It has: {known}.")
+    headers = {
+        "ETag": f'"{row.digest}-{name}"',
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(state.objects.get(key), headers=headers, media_type="image/png")

@@ -1,0 +1,74 @@
+"""Parts of the OpenAPI document that FastAPI cannot derive: multipart bodies and examples."""
+
+from typing import Any
+
+_BINARY = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
+
+
+def multipart_body(
+    file_field: str, *, many: bool, fields: dict[str, dict[str, Any]], required: list[str]
+) -> dict[str, Any]:
+    """Return the `openapi_extra` of an endpoint that reads multipart/form-data itself."""
+    files: dict[str, Any] = {"type": "array", "items": _BINARY} if many else dict(_BINARY)
+    schema = {
+        "type": "object",
+        "properties": {file_field: files, **fields},
+        "required": [file_field, *required],
+        "additionalProperties": False,
+    }
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    }
+
+
+NAME_FIELD = {"type": "string", "maxLength": 256, "description": "Your name for the image set"}
+MODEL_FIELD = {"type": "string", "examples": ["demo", "demo:2"], "description": "name or name:n"}
+PIPELINE_FIELD = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "contentSchema": {"$ref": "#/components/schemas/PipelineConfig"},
+    "examples": ['{"predict": {"flip": true}, "select": {"keep_fraction": 0.5}}'],
+    "description": "The label path as JSON; without it predict and class-balanced select",
+}
+METADATA_FIELD = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "examples": ['{"ticket": "ML-42"}'],
+    "description": "Up to 32 short strings as a JSON object, returned as they came",
+}
+PRIORITY_FIELD = {"type": "integer", "minimum": -100, "maximum": 100, "default": 0}
+PURPOSE_FIELD = {"type": "string", "enum": ["source", "validation", "evaluation", "initial"]}
+IGNORE_FIELD = {
+    "type": "integer",
+    "minimum": 0,
+    "maximum": 255,
+    "description": "Value that means ignore in the PNGs; default: classes.json's, else 255",
+}
+
+_SET, _JOB = "set_01J9Z3N6V1QG8T2B4C5D6E7F8G", "job_01J9Z3N6V1QG8T2B4C5D6E7F8G"
+JOB_EXAMPLES: dict[str, Any] = {
+    "generate": {
+        "summary": "Label an image set",
+        "value": {
+            "type": "generate",
+            "image_set": _SET,
+            "model": "demo",
+            "pipeline": {"select": {"mode": "class_balanced", "keep_fraction": 0.7}},
+        },
+    },
+    "adapt": {
+        "summary": "Re-estimate a model's normalisation statistics",
+        "value": {"type": "adapt", "image_set": _SET, "model": "demo", "promote": True},
+    },
+    "evaluate": {
+        "summary": "Score the labels of a job",
+        "value": {
+            "type": "evaluate",
+            "annotation_set": "ann_01J9Z3N6V1QG8T2B4C5D6E7F8G",
+            "labels_of_job": _JOB,
+        },
+    },
+}
+RETRY_EXAMPLES: dict[str, Any] = {
+    "failed": {"summary": "Only what failed", "value": {"only": "failed"}}
+}

@@ -1,0 +1,152 @@
+"""POST /v1/pseudo-labels: images and a model in, a job that labels them out."""
+
+import json
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+from api_schemas.image_sets import ImageSetEntry
+from api_schemas.jobs import GenerateJobCreate
+from api_schemas.labels import PseudoLabelsCreated
+from api_schemas.problems import FieldProblem, NoUsableImage, ValidationProblem
+from domain import image_sets as image_set_use_cases
+from domain import jobs as use_cases
+from domain import models
+from domain.image_sets import Intake
+from service import openapi, rendering
+from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
+from service.image_sets import checked_name, report_of
+from service.ingest import ingest
+from service.problems import validation_problem
+from service.state import ServiceState, State
+from service.uploads import Upload, fingerprint, read_upload
+
+router = APIRouter(prefix="/v1", tags=["pseudo-labels"])
+FIELDS = {"model", "pipeline", "metadata", "priority", "name"}
+UNKNOWN_SET = "set_00000000000000000000000000"
+REPORTED_PROBLEMS = 100
+
+
+@router.post(
+    "/pseudo-labels",
+    status_code=202,
+    response_model=PseudoLabelsCreated,
+    summary="Images in, pseudo-labels out",
+    openapi_extra=openapi.multipart_body(
+        "files",
+        many=True,
+        fields={
+            "model": openapi.MODEL_FIELD,
+            "pipeline": openapi.PIPELINE_FIELD,
+            "metadata": openapi.METADATA_FIELD,
+            "priority": openapi.PRIORITY_FIELD,
+            "name": openapi.NAME_FIELD,
+        },
+        required=["model"],
+    ),
+)
+async def create_pseudo_labels(
+    request: Request, state: State, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Upload images (or a zip of them) and label them with a model.
+
+    The answer is always 202 with the per-file report and the job. Bad files are reported and
+    skipped; if none is usable, the answer is a problem that says why for each.
+    """
+    async with read_upload(request, state, file_field="files", fields=FIELDS) as upload:
+        content = await fingerprint(upload)
+        key = fingerprint_of("POST", "/v1/pseudo-labels", content)
+        return await run_in_threadpool(_create, state, upload, Ticket(state, idempotency_key, key))
+
+
+def _create(state: ServiceState, upload: Upload, ticket: Ticket) -> Response:
+    request = parse_fields(upload.fields)
+    name = checked_name(upload)
+    stored = ticket.replay()
+    if stored is not None:
+        return stored
+    with ticket:
+        with state.catalog.read() as session:  # before a long upload is stored, not after
+            _check_model(session, request)
+        intake = ingest(state, upload, ticket.renew)
+        if not intake.usable:
+            raise _no_usable_image(intake)
+        image_set_use_cases.store_entries(state.catalog, intake, name)
+        with state.catalog.write() as session:
+            row = image_set_use_cases.close(session, intake)
+            job = use_cases.create_generate(
+                session,
+                request.model_copy(update={"image_set": row.id}),
+                state.settings.max_queued_images,
+            )
+            created = PseudoLabelsCreated(
+                image_set=report_of(row, intake), job=rendering.job(session, job)
+            )
+            body = created.model_dump_json()
+            location = f"/v1/jobs/{job.id}"
+            ticket.complete(session, 202, location, body)
+    state.queue.wake()
+    headers = {"Location": location, "Retry-After": "1"}
+    return Response(body, 202, headers, media_type="application/json")
+
+
+def parse_fields(fields: dict[str, str]) -> GenerateJobCreate:
+    """Return the job that the form fields describe; its image set is not known yet.
+
+    Raises:
+        ValidationProblem: a field is missing, no JSON, or not valid.
+    """
+    if "model" not in fields:
+        raise ValidationProblem(
+            "The form field 'model' is missing. Name a registered model: -F model=demo",
+            errors=[FieldProblem(pointer="/model", detail="required")],
+        )
+    document: dict[str, Any] = {
+        "type": "generate",
+        "image_set": UNKNOWN_SET,
+        "model": fields["model"],
+    }
+    for field in ("pipeline", "metadata"):
+        if field in fields:
+            document[field] = _json_object(field, fields[field])
+    if "priority" in fields:
+        document["priority"] = fields["priority"]
+    try:
+        return GenerateJobCreate.model_validate(document)
+    except ValidationError as error:
+        raise validation_problem(list(error.errors())) from error
+
+
+def _json_object(field: str, text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValidationProblem(
+            f"The form field '{field}' is not JSON.",
+            errors=[FieldProblem(pointer=f"/{field}", detail="not JSON")],
+        ) from error
+    if not isinstance(document, dict):
+        raise ValidationProblem(f"The form field '{field}' must be a JSON object.")
+    return document
+
+
+def _check_model(session: Session, request: GenerateJobCreate) -> None:
+    version = models.resolve(session, request.model)
+    use_cases.check_pipeline(request.pipeline, len(version.ontology["classes"]))
+
+
+def _no_usable_image(intake: Intake) -> NoUsableImage:
+    reports: list[ImageSetEntry] = [
+        rendering.image_set_entry(entry, None) for entry in intake.entries[:REPORTED_PROBLEMS]
+    ]
+    return NoUsableImage(
+        f"None of the {len(intake.entries)} files can be used; `errors` says why for each.",
+        errors=[
+            FieldProblem(pointer=r.external_id, detail=r.problem.detail if r.problem else "")
+            for r in reports
+        ],
+    )

@@ -1,0 +1,81 @@
+"""Models and model versions."""
+
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from storage.catalog.engine import db_now
+from storage.catalog.tables import ModelRow, ModelVersionRow
+from storage.catalog.upsert import insert_new
+
+
+def ensure_model(session: Session, name: str) -> None:
+    """Insert the model unless it is there."""
+    insert_new(session, ModelRow, {"name": name, "created_at": db_now()}, key=["name"])
+
+
+def get_model(session: Session, name: str, *, lock: bool = False) -> ModelRow | None:
+    return session.get(ModelRow, name, with_for_update=lock)
+
+
+def list_models(session: Session, after: str | None, limit: int) -> list[ModelRow]:
+    """Models by name; `after` is the last name seen."""
+    query = select(ModelRow).order_by(ModelRow.name).limit(limit)
+    if after:
+        query = query.where(ModelRow.name > after)
+    return list(session.scalars(query))
+
+
+def count_versions(session: Session, name: str) -> int:
+    return session.scalar(select(func.count()).where(ModelVersionRow.model_name == name)) or 0
+
+
+def next_version(session: Session, name: str) -> int:
+    query = select(func.max(ModelVersionRow.version)).where(ModelVersionRow.model_name == name)
+    return (session.scalar(query) or 0) + 1
+
+
+def add_version(session: Session, values: dict[str, Any]) -> None:
+    """Insert a model version; `created_at` is filled in."""
+    session.add(ModelVersionRow(**values, created_at=db_now()))
+
+
+def get_version(session: Session, version_id: str) -> ModelVersionRow | None:
+    return session.get(ModelVersionRow, version_id)
+
+
+def find_version(session: Session, name: str, version: int) -> ModelVersionRow | None:
+    return session.scalar(
+        select(ModelVersionRow).where(
+            ModelVersionRow.model_name == name, ModelVersionRow.version == version
+        )
+    )
+
+
+def find_version_by_digest(session: Session, name: str, digest: str) -> ModelVersionRow | None:
+    """The ready version of this model with exactly these files, if there is one."""
+    return session.scalar(
+        select(ModelVersionRow)
+        .where(
+            ModelVersionRow.model_name == name,
+            ModelVersionRow.digest == digest,
+            ModelVersionRow.status == "ready",
+        )
+        .order_by(ModelVersionRow.version)
+        .limit(1)
+    )
+
+
+def list_versions(session: Session, name: str) -> list[ModelVersionRow]:
+    return list(
+        session.scalars(
+            select(ModelVersionRow)
+            .where(ModelVersionRow.model_name == name)
+            .order_by(ModelVersionRow.version)
+        )
+    )
+
+
+def set_current(session: Session, name: str, version: int) -> None:
+    session.execute(update(ModelRow).where(ModelRow.name == name).values(current_version=version))

@@ -1,0 +1,17 @@
+from benchmarks.machine import cpu_name, machine_facts
+
+
+def test_the_first_model_name_counts() -> None:
+    facts = "processor : 0\nmodel name\t: A CPU @ 2.0 GHz: fast\nprocessor : 1\nmodel name\t: B\n"
+    assert cpu_name(facts) == "A CPU @ 2.0 GHz: fast"
+
+
+def test_other_architectures_name_no_model() -> None:
+    assert cpu_name("processor : 0\nBogoMIPS : 50\n") == "unknown"
+
+
+def test_a_figure_names_its_threads_and_its_command() -> None:
+    facts = machine_facts(threads=3)
+    assert facts["torch_threads"] == 3
+    assert facts["command"].startswith("python ")
+    assert len(facts["load_average"]) == 3

@@ -1,0 +1,39 @@
+"""The pages about the client name only what is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+from selvage_client import AsyncSelvage, Selvage
+from selvage_client.cli import build_app
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "docs" / "client.md", ROOT / "client" / "README.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_are_python_and_use_methods_that_exist(page: Path) -> None:
+    examples = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert examples
+    for example in examples:
+        compile(example, page.name, "exec")
+        for method in re.findall(r"\bclient\.(\w+)\(", example):
+            assert hasattr(Selvage, method)
+            assert hasattr(AsyncSelvage, method)
+
+
+def test_the_table_of_methods_is_complete() -> None:
+    table = PAGES[0].read_text(encoding="utf-8").split("| for | methods |")[1].split("\n\n")[0]
+    named = set(re.findall(r"`(\w+)[`(]", table))
+    there = {name for name in vars(Selvage) if not name.startswith("_")} - {"close"}
+    assert named == there
+
+
+def test_the_table_of_commands_names_commands() -> None:
+    text = PAGES[0].read_text(encoding="utf-8")
+    commands = set(re.findall(r"`selvage ((?:models )?[a-z]+)", text)) - {"up"}
+    assert len(commands) == 9
+    for command in sorted(commands):
+        result = CliRunner().invoke(build_app(), [*command.split(), "--help"])
+        assert result.exit_code == 0, command

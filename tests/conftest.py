@@ -1,0 +1,59 @@
+"""Fixtures that several folders share: catalogs on both databases, a whole installation."""
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+# Before torch is imported: threads that wait for each other by spinning make a busy machine crawl.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from storage.catalog import migrations
+from storage.catalog.engine import Catalog
+from tests.support.installation import Installation, installation
+from tests.support.postgres import Postgres, start_postgres
+
+_DATABASE_NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server, started for the suite."""
+    with start_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Address of a fresh catalog, built by the migrations; each test runs on both databases."""
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        return server.new_database(f"test_{next(_DATABASE_NUMBERS)}")
+    url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
+    migrations.upgrade(url)
+    return url
+
+
+@pytest.fixture
+def catalog(catalog_url: str) -> Iterator[Catalog]:
+    opened = Catalog(catalog_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def site(catalog_url: str, tmp_path: Path) -> Iterator[Installation]:
+    """A whole installation in this process."""
+    with installation(catalog_url, tmp_path / "data") as opened:
+        yield opened
+
+
+@pytest.fixture
+def sqlite_site(tmp_path: Path) -> Iterator[Installation]:
+    """The same on SQLite alone, for what does not depend on the database."""
+    url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
+    migrations.upgrade(url)
+    with installation(url, tmp_path / "data") as opened:
+        yield opened

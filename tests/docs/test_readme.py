@@ -1,0 +1,89 @@
+"""The README's commands do what it says, run as they stand there against a real service."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from selvage_client import Selvage
+
+from benchmarks.scenes import generate_scene
+from ops.embedded import embedded_service
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    data_dir = tmp_path_factory.mktemp("readme") / "data"
+    subprocess.run(
+        [sys.executable, "-m", "workers.add_model", "examples/demo_model", "--name", "demo"],
+        env={**os.environ, "SELVAGE_DATA_DIR": str(data_dir)},
+        cwd=ROOT,
+        check=True,
+    )
+    with embedded_service(data_dir, SELVAGE_DEVICE="cpu") as address:
+        yield address
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, seed in (("a.png", 1), ("b.png", 2)):
+        Image.fromarray(generate_scene("night", seed, (96, 128)).image).save(tmp_path / name)
+    return tmp_path
+
+
+def test_the_curl_session(url: str, folder: Path) -> None:
+    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 1
+    assert len(blocks[0].strip().splitlines()) == 5
+    session = blocks[0].replace("localhost:8700", url.removeprefix("http://"))
+    bash = shutil.which("bash")
+    assert bash is not None
+    subprocess.run([bash, "-euo", "pipefail", "-c", session], cwd=folder, check=True, timeout=120)
+    label = Image.open(folder / "label.png")
+    assert label.mode == "P"
+    assert label.size == (128, 96)
+    assert len((folder / "results.jsonl").read_text().splitlines()) == 2
+    assert set(np.unique(np.asarray(label))) <= {*range(10), 255}
+
+
+def test_the_python_example(
+    url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (folder / "night").mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / name).rename(folder / "night" / name)
+    monkeypatch.chdir(folder)
+    exec(compile(block.replace("http://localhost:8700", url), "README.md", "exec"), {})
+    assert "2 of 2" in capsys.readouterr().out
+    assert sorted(p.name for p in (folder / "labels" / "labels").iterdir()) == ["a.png", "b.png"]
+
+
+def test_the_feature_table_is_true(url: str) -> None:
+    """What the table calls missing is refused by the service, with a reason."""
+    for method in ("IR2F", "SeCo", "CONFETI", "T2S-DA"):
+        (row,) = [line for line in README.splitlines() if line.startswith(f"| **{method}")]
+        assert "not yet" in row
+    with Selvage(url) as client:
+        for stage in ("rectify", "aggregate", "correct"):
+            problem = client_problem(client, stage)
+            assert problem == "stage-unavailable"
+
+
+def client_problem(client: Selvage, stage: str) -> str:
+    from selvage_client import SelvageError
+
+    set_id = "set_00000000000000000000000000"
+    sets = list(client.image_sets())
+    with pytest.raises(SelvageError) as raised:
+        client.generate(sets[0].id if sets else set_id, "demo", pipeline={stage: {}})
+    return str(raised.value.problem.code)

@@ -1,0 +1,19 @@
+"""Loaded by every Python of the service under test: an image with a mark kills its worker.
+
+The service's own code is untouched; Pillow's `load` is where the mark is seen.
+"""
+
+import os
+import signal
+
+if "SELVAGE_PROGRESS_FD" in os.environ:
+    from PIL import ImageFile
+
+    _load = ImageFile.ImageFile.load
+
+    def _load_or_die(self, *args, **kwargs):
+        if self.info.get("comment") == b"deadly":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return _load(self, *args, **kwargs)
+
+    ImageFile.ImageFile.load = _load_or_die  # type: ignore[method-assign]

@@ -1,0 +1,94 @@
+"""Bytes of labels may change only together with `ALGORITHM_VERSIONS`.
+
+If a test here fails after an intended change: raise the version of the stage that changed, and add
+the new digests below the old ones. If no change was intended, it is a fault.
+
+CPUs differ in the last bits of a float. The seeds are such that no probability lies near a limit of
+rounding or selection, so that these bits do not show.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.bundle import Bundle
+from models.config import ALGORITHM_VERSIONS, PipelineConfig
+from models.pipeline import LabelPipeline
+from models.segmentation.base import SegmentationModel
+from models.segmentation.bundled import BundledSegmenter
+from models.segmentation.compact import CompactSegmenter
+from tests.models.fakes import ConvModel, names
+
+PREDICT = {"predict": {"window_px": 32, "flip": True, "scales": [1.0, 0.5]}}
+SELECT = {**PREDICT, "select": {"keep_fraction": 0.6, "scope": "image"}}
+
+# (model, version of predict) -> digest, and (model, versions of predict and select) -> digest.
+GOLDEN_PREDICT: dict[tuple[str, int], str] = {
+    ("convolution", 1): "1c6cb0c9017563a9",
+    ("compact", 1): "8a1d06fadd59fac7",
+}
+GOLDEN_SELECT: dict[tuple[str, int, int], str] = {
+    ("convolution", 1, 1): "40fa1a9faa40c066",
+    ("compact", 1, 1): "28deb3353051cd45",
+}
+CONVOLUTION_SEED = 3
+COMPACT_SEED = 10
+
+
+def convolution() -> SegmentationModel:
+    model = ConvModel(num_classes=4, stride=2)
+    values = np.random.default_rng(CONVOLUTION_SEED).normal(0, 1, tuple(model.weight.shape))
+    model.weight = torch.from_numpy(values.astype(np.float32))
+    return model
+
+
+def compact() -> SegmentationModel:
+    module = CompactSegmenter(4, width=6, feature_channels=8)
+    random = np.random.default_rng(COMPACT_SEED)
+    for name, tensor in module.named_parameters():
+        if tensor.dim() == 4:
+            deviation = (2 / tensor[0].numel()) ** 0.5
+            values = random.normal(0, deviation, tuple(tensor.shape))
+            tensor.data = torch.from_numpy(values.astype(np.float32))
+        elif name.endswith("bias"):
+            tensor.data.zero_()
+    return BundledSegmenter(Bundle(module, names(4), {}), torch.device("cpu"))
+
+
+MODELS: dict[str, Callable[[], SegmentationModel]] = {
+    "convolution": convolution,
+    "compact": compact,
+}
+
+
+def scene() -> np.ndarray:
+    """A smooth picture of 20 x 41 with one rectangle."""
+    y, x = np.mgrid[0:20, 0:41]
+    image = np.stack([x * 6, y * 12, (x + y) * 4], axis=-1).astype(np.uint8)
+    image[5:15, 18:30] = (200, 40, 90)
+    return image
+
+
+def digest_of_labels(model_name: str, config: dict[str, Any]) -> str:
+    pipeline = LabelPipeline(MODELS[model_name](), PipelineConfig.from_dict(config))
+    (maps,) = pipeline.label([scene()])
+    # A picture with one class, or without doubt, would not notice a change.
+    assert len(maps.summary["class_pixels"]) >= 3
+    assert len(np.unique(maps.confidence)) > 20
+    return hashlib.sha256(maps.label.tobytes() + maps.confidence.tobytes()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("model_name", list(MODELS))
+def test_predict(model_name):
+    version = ALGORITHM_VERSIONS["predict"]
+    assert digest_of_labels(model_name, PREDICT) == GOLDEN_PREDICT[model_name, version]
+
+
+@pytest.mark.parametrize("model_name", list(MODELS))
+def test_select(model_name):
+    versions = ALGORITHM_VERSIONS["predict"], ALGORITHM_VERSIONS["select"]
+    assert digest_of_labels(model_name, SELECT) == GOLDEN_SELECT[model_name, *versions]

@@ -1,0 +1,30 @@
+"""What starts fast and runs in the slim image imports nothing heavy."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "cv2", "transformers", "safetensors", "numpy.testing")
+SCRIPT = """
+import json, sys, time
+started = time.perf_counter(); cpu = time.process_time()
+import {module}
+seconds = min(time.perf_counter() - started, time.process_time() - cpu)
+print(json.dumps([seconds, sorted(m for m in sys.modules if "." not in m)]))
+"""
+
+
+@pytest.mark.parametrize("module", ["service.app", "workers.scheduler", "workers.parent"])
+def test_nothing_heavy(module: str) -> None:
+    output = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(module=module)],
+        cwd=ROOT, check=True, capture_output=True, text=True, timeout=60,
+    ).stdout  # fmt: skip
+    seconds, modules = json.loads(output)
+    allowed = {"cv2"} if module == "workers.scheduler" else set()  # reads label quality
+    assert not (set(HEAVY) & set(modules)) - allowed
+    assert seconds <= 2.0

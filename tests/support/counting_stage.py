@@ -1,0 +1,62 @@
+"""A stand-in for a correction that needs the whole job: it counts regions.
+
+Images with more regions than the mean of the job lose their label.
+"""
+
+import hashlib
+from typing import Any
+
+import cv2
+import numpy as np
+
+from models.pipeline import LabelMaps
+from workers.job_wide import Evidence, SampleEntry
+
+
+def count_regions(label: np.ndarray) -> int:
+    """Number of 4-connected components of equal class."""
+    components = 0
+    for value in np.unique(label):
+        found, _ = cv2.connectedComponents((label == value).astype(np.uint8), connectivity=4)
+        components += found - 1
+    return components
+
+
+class CountingStage:
+    """Implements `workers.job_wide.JobWideStage`; `calls` says what was asked of it."""
+
+    version = 1
+    sample_size = 1000
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def evidence(self, image: np.ndarray, maps: LabelMaps) -> Evidence:
+        self.calls.append("evidence")
+        assert image.shape == (*maps.label.shape, 3)
+        regions = np.array(count_regions(maps.label))
+        return {"label": maps.label, "confidence": maps.confidence, "regions": regions}
+
+    def sample(self, image_digest: str, evidence: Evidence, seed: int) -> list[SampleEntry]:
+        key = hashlib.sha256(f"{seed}:{image_digest}".encode()).hexdigest()
+        return [(key, int(evidence["regions"]))]
+
+    def fit(self, sample: list[SampleEntry]) -> dict[str, Any]:
+        self.calls.append("fit")
+        total = sum(count for _, count in sample)
+        return {"images": len(sample), "total": total, "mean": total / len(sample)}
+
+    def finish(self, evidence: Evidence, fit: dict[str, Any]) -> LabelMaps:
+        self.calls.append("finish")
+        label, confidence = evidence["label"], evidence["confidence"]
+        if int(evidence["regions"]) > fit["mean"]:
+            label, confidence = np.full_like(label, 255), np.zeros_like(confidence)
+        kept = label != 255
+        values, counts = np.unique(label[kept], return_counts=True)
+        summary = {
+            "size_hw": label.shape,
+            "coverage": float(kept.mean()),
+            "expected_accuracy": float(confidence[kept].mean() / 255) if kept.any() else None,
+            "class_pixels": {int(v): int(n) for v, n in zip(values, counts, strict=True)},
+        }
+        return LabelMaps(label, confidence, {}, summary)

@@ -1,0 +1,113 @@
+"""A whole installation in one process: real catalog, objects, API and worker code, no broker.
+
+Messages go to a list instead of a queue; `settle` plays scheduler and worker in turn.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from domain.settings import Settings
+from models.segmentation.loading import check_model
+from service.app import create_app
+from service.state import ServiceState
+from storage.catalog.engine import Catalog
+from storage.catalog.workers import add_worker
+from storage.objects import Objects
+from storage.queue import Queue
+from tests.support.tiny_model import write_tiny_bundle
+from workers.model_cache import ModelCache
+from workers.model_folder import store_folder
+from workers.run_chunk import run_chunk
+from workers.runtime import Runtime
+from workers.scheduler import Scheduler
+
+WORKER_ID = "wrk_00000000000000000000000000"
+
+
+@dataclass
+class ListQueue(Queue):
+    """Stands in for the broker: keeps what was sent."""
+
+    sent: list[str] = field(default_factory=list)
+    wiped: bool = False
+
+    def send_chunk(self, chunk_id: str) -> bool:
+        self.sent.append(chunk_id)
+        return True
+
+    def wake(self) -> None:
+        return
+
+    def was_wiped(self) -> bool:
+        wiped, self.wiped = self.wiped, False
+        return wiped
+
+    def ping(self) -> bool:
+        return True
+
+
+@dataclass
+class Installation:
+    settings: Settings
+    catalog: Catalog
+    objects: Objects
+    queue: ListQueue
+    runtime: Runtime
+    scheduler: Scheduler
+    client: TestClient
+
+    def settle(self, max_turns: int = 200) -> None:
+        """Schedule and work until nothing is left to do."""
+        for _ in range(max_turns):
+            self.scheduler.turn()
+            if not self.queue.sent:
+                self.scheduler.turn()
+                if not self.queue.sent:
+                    return
+            run_chunk(self.runtime, self.queue.sent.pop(0))
+        raise AssertionError("the work does not end")
+
+    def add_tiny_model(self, folder: Path, name: str = "tiny", seed: int = 0) -> str:
+        write_tiny_bundle(folder, seed)
+        facts = check_model(folder, "cpu")
+        row = store_folder(
+            self.catalog,
+            self.objects,
+            folder,
+            name=name,
+            ontology=facts.pop("ontology"),
+            kind=facts.pop("kind"),
+            facts=facts,
+            provenance={"source": "test"},
+            promote=True,
+        )
+        return f"{row.model_name}:{row.version}"
+
+
+@contextmanager
+def installation(catalog_url: str, folder: Path, **settings_changes: Any) -> Iterator[Installation]:
+    """Open an installation on a migrated catalog."""
+    settings = Settings(
+        data_dir=folder,
+        database_url=catalog_url,
+        redis_url="redis://127.0.0.1:1",
+        device="cpu",
+        **settings_changes,
+    )
+    catalog = Catalog(catalog_url)
+    objects = Objects.open(settings.store_url)
+    queue = ListQueue()
+    models = ModelCache(settings.cache_dir, objects, settings.model_cache_max_bytes, "cpu")
+    runtime = Runtime(settings, catalog, objects, queue, models, WORKER_ID)
+    with catalog.write() as session:
+        add_worker(session, WORKER_ID, queue="label", host="here", pid=1, device="cpu")
+    state = ServiceState(settings, catalog, objects, queue)
+    with TestClient(create_app(settings, state), raise_server_exceptions=False) as client:
+        scheduler = Scheduler(settings, catalog, objects, queue)
+        yield Installation(settings, catalog, objects, queue, runtime, scheduler, client)
+    catalog.close()

@@ -1,0 +1,59 @@
+"""From label maps to stored bytes and the columns of a label row."""
+
+from typing import Any
+
+from api_schemas.ids import new_id
+from formats.index_png import encode_confidence_png, encode_label_png
+from models.pipeline import LabelMaps
+from storage.objects import Objects, label_key
+from workers.context import LabelContext
+
+
+def put_label(
+    objects: Objects,
+    context: LabelContext,
+    *,
+    image_digest: str,
+    maps: LabelMaps,
+    job_fit_digest: str | None = None,
+) -> dict[str, Any]:
+    """Encode and store the artefacts of a label; returns its row, which the commit inserts.
+
+    Raises:
+        StorageUnavailable: the store failed.
+    """
+    digest = context.recipe.label_digest(image_digest, job_fit_digest)
+    files = {
+        "label.png": encode_label_png(maps.label, context.palette),
+        "confidence.png": encode_confidence_png(maps.confidence),
+    }
+    for stage, stage_map in maps.stages.items():
+        files[f"stages/{stage}.png"] = encode_label_png(stage_map, context.palette)
+    for name, data in files.items():
+        objects.put_new(label_key(digest, name), data)
+    height_px, width_px = maps.label.shape
+    return {
+        "id": new_id("lab"),
+        "digest": digest,
+        "image_digest": image_digest,
+        "model_version_id": context.version.id,
+        "pipeline_digest": context.pipeline_digest,
+        "width_px": width_px,
+        "height_px": height_px,
+        "coverage": maps.summary["coverage"],
+        "quality": maps.summary["expected_accuracy"],
+        "calibrated": False,
+        "class_pixels": {str(k): v for k, v in maps.summary["class_pixels"].items()},
+        "artifacts": {name: label_key(digest, name) for name in files},
+        "lineage": {
+            "image_digest": image_digest,
+            "model_digest": context.version.digest,
+            "pipeline_digest": context.pipeline_digest,
+            "pilot_fit": context.recipe.pilot_fit_digest,
+            "job_fit": job_fit_digest,
+            "algorithm_versions": context.recipe.algorithm_versions,
+            "precision": context.recipe.precision,
+            "seed": context.seed,
+            "window_px": maps.summary.get("window_px"),
+        },
+    }

@@ -1,0 +1,113 @@
+"""What a chunk of labelling needs before its first image: model, pipeline, fits, digests."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from api_schemas.pipelines import PipelineConfig as WireConfig
+from domain.leases import ClaimedChunk
+from domain.planning import pipeline_of
+from models.config import PipelineConfig
+from models.pipeline import LabelPipeline
+from models.selection import PilotFit
+from storage.catalog.models import get_version
+from storage.catalog.tables import ModelVersionRow
+from storage.objects import fit_key
+from workers.identity import Recipe, canonical_digest
+from workers.job_wide import JobWideStage
+from workers.runtime import Runtime
+
+NOT_OF_THE_LABEL_PATH = ("pilot_images", "seed")
+
+
+@dataclass(frozen=True)
+class LabelContext:
+    """The label path of one job, loaded."""
+
+    pipeline: LabelPipeline
+    recipe: Recipe
+    version: ModelVersionRow
+    palette: list[tuple[int, int, int]]
+    job_wide: JobWideStage | None
+    seed: int
+    pipeline_digest: str | None
+    device_type: str
+    predict_digest: str
+
+    def prediction_key(self, image_digest: str) -> tuple[str, str]:
+        """Under which the prediction of an image is kept between pilot and pass 1."""
+        return self.predict_digest, image_digest
+
+
+def label_config(config: WireConfig) -> PipelineConfig:
+    """Translate the wire's configuration to that of `models`; a job-wide stage is not its part."""
+    document = config.model_dump(mode="json", exclude=set(NOT_OF_THE_LABEL_PATH))
+    return PipelineConfig.from_dict({**document, "correct": None})
+
+
+def version_of(runtime: Runtime, claimed: ClaimedChunk) -> ModelVersionRow:
+    """Return the model version of a job.
+
+    Raises:
+        LookupError: it is gone.
+    """
+    with runtime.catalog.read() as session:
+        version = get_version(session, claimed.job.model_version_id or "")
+    if version is None:
+        raise LookupError(f"the model version of job {claimed.job.id} is gone")
+    return version
+
+
+def load_context(runtime: Runtime, claimed: ClaimedChunk) -> LabelContext:
+    """Load the model (told to the parent, since it may take long) and the fits of a job."""
+    version = version_of(runtime, claimed)
+    with runtime.catalog.read() as session:
+        wire = pipeline_of(session, claimed.job)
+    if not runtime.models.is_loaded(version):
+        runtime.progress.tick("loading")
+    model = runtime.models.load(version)
+    runtime.progress.tick("working")
+    config = label_config(wire)
+    job_wide = None
+    if wire.correct is not None:
+        job_wide = runtime.job_wide_stages[wire.correct["mode"]]
+    pilot_digest = claimed.job.pilot_fit_digest
+    pipeline = LabelPipeline(model, config, _pilot_fit(runtime, pilot_digest))
+    return LabelContext(
+        pipeline=pipeline,
+        recipe=Recipe(
+            pipeline_digest=claimed.job.pipeline_digest or "",
+            model_digest=version.digest,
+            pilot_fit_digest=pilot_digest,
+            algorithm_versions=_versions(config, job_wide),
+            precision=pipeline.precision,
+        ),
+        version=version,
+        palette=[tuple(c["color"]) for c in version.ontology["classes"]],
+        job_wide=job_wide,
+        seed=wire.seed,
+        pipeline_digest=claimed.job.pipeline_digest,
+        device_type=model.device.type,
+        predict_digest=canonical_digest(
+            {"model": version.digest, "predict": config.predict.to_dict()}
+        ),
+    )
+
+
+def _versions(config: PipelineConfig, job_wide: JobWideStage | None) -> dict[str, int]:
+    versions = dict(config.algorithm_versions)
+    if job_wide is not None:
+        versions["correct"] = job_wide.version
+    return versions
+
+
+def _pilot_fit(runtime: Runtime, digest: str | None) -> PilotFit | None:
+    if digest is None:
+        return None
+    return PilotFit.from_dict(read_fit(runtime, "pilot", digest))
+
+
+def read_fit(runtime: Runtime, kind: str, digest: str) -> dict[str, Any]:
+    """Return a stored fit."""
+    document: dict[str, Any] = json.loads(runtime.objects.get(fit_key(kind, digest)))
+    return document

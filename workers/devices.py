@@ -1,0 +1,30 @@
+"""Which device a worker computes on, and with how many threads."""
+
+import os
+
+import torch
+
+from domain.settings import Settings
+
+
+def resolve_device(wanted: str) -> str:
+    """Return "cpu", "cuda" or "cuda:N"; "auto" takes a GPU if there is one.
+
+    Raises:
+        RuntimeError: a GPU was asked for and there is none.
+    """
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise RuntimeError(
+            f"SELVAGE_DEVICE={wanted}, but torch sees no GPU. Install the CUDA build of torch and "
+            "check the driver with nvidia-smi, or set SELVAGE_DEVICE=cpu."
+        )
+    return wanted
+
+
+def set_threads(settings: Settings) -> None:
+    """Give torch its share of the cores; the bytes of a label depend on this number."""
+    threads = settings.threads or max(1, (os.cpu_count() or 1) // max(1, settings.workers))
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)

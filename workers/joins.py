@@ -1,0 +1,62 @@
+"""What is computed once a pass is over: thresholds from the pilot, figures of an evaluation.
+
+Runs in the scheduler, so it imports no torch.
+"""
+
+import json
+
+from domain.job_states import complete, enter
+from domain.planning import pipeline_of
+from models.config import SelectConfig
+from models.metrics.quality import QualityAccumulator
+from models.selection import ConfidenceHistogram, fit_thresholds
+from storage.catalog import chunks, jobs
+from storage.catalog.engine import Catalog
+from storage.catalog.models import get_version
+from storage.objects import Objects, fit_key
+from workers.identity import canonical_digest
+
+
+def join_pilot(catalog: Catalog, objects: Objects, job_id: str) -> None:
+    """Fit the thresholds of a job on the sum of its pilot's histograms and enter pass 1.
+
+    Raises:
+        StorageUnavailable: the store failed; call again.
+    """
+    with catalog.read() as session:
+        job = jobs.get_job(session, job_id)
+        if job is None or job.phase != "pilot":
+            return
+        parts = [r["histogram"] for r in chunks.results(session, job_id, "pilot")]
+        config = pipeline_of(session, job)
+        version = get_version(session, job.model_version_id or "")
+    assert config.select is not None
+    assert version is not None
+    total = ConfidenceHistogram.empty(len(version.ontology["classes"]))
+    for part in parts:
+        total = total.merge(ConfidenceHistogram.from_dict(part))
+    fit = fit_thresholds(total, SelectConfig.from_dict(config.select.model_dump(mode="json")))
+    document = fit.to_dict()
+    digest = canonical_digest(document)
+    objects.put_new(fit_key("pilot", digest), json.dumps(document, sort_keys=True).encode())
+    with catalog.write() as session:
+        job = jobs.lock_job(session, job_id)
+        if job.phase == "pilot" and job.status == "running":
+            job.pilot_fit_digest = digest
+            enter(session, job, "label")
+
+
+def merge_evaluation(catalog: Catalog, job_id: str) -> None:
+    """Add up the counts of an evaluation and end its job with the figures."""
+    with catalog.write() as session:
+        job = jobs.lock_job(session, job_id)
+        if job.phase != "final" or job.status != "finalizing":
+            return
+        parts = [
+            QualityAccumulator.from_dict(r["quality"])
+            for r in chunks.results(session, job_id, "evaluate")
+        ]
+        total = parts[0]
+        for part in parts[1:]:
+            total.merge(part)
+        complete(session, job, {"quality": total.summary()})

@@ -1,0 +1,177 @@
+"""The scheduler: plans jobs, dispatches chunks, repairs what was lost.
+
+`python -m workers.scheduler`. Several may run; a lock in the catalog lets one act. No torch.
+"""
+
+import signal
+import time
+from collections import Counter
+from types import FrameType
+from typing import Final
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from api_schemas.ids import new_id
+from api_schemas.problems import ProblemError, StorageUnavailable
+from domain import job_states, planning, sweep
+from domain.dispatch import DispatchLimits, dispatch
+from domain.logs import set_up_logs
+from domain.settings import Settings
+from storage.catalog import jobs
+from storage.catalog.engine import Catalog
+from storage.catalog.migrations import require_current
+from storage.catalog.tables import JobRow
+from storage.catalog.workers import drop_lock, hold_lock
+from storage.objects import Objects
+from storage.queue import Queue
+from workers.joins import join_pilot, merge_evaluation
+
+log = structlog.get_logger("workers.scheduler")
+LOCK_NAME: Final = "scheduler"
+LOCK_SECONDS: Final = 5.0
+LOCK_RENEW_SECONDS: Final = 1.5
+MAX_ADVANCE_FAILURES: Final = 5
+SILENT_HEARTBEATS: Final = 3
+
+
+class JobStuck(ProblemError):
+    code, title, status = "job-stuck", "The job cannot go on", 500
+
+
+class Scheduler:
+    """One pass of everything is `turn`; `run` repeats it until told to stop."""
+
+    def __init__(
+        self, settings: Settings, catalog: Catalog, objects: Objects, queue: Queue
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._objects = objects
+        self._queue = queue
+        self._owner = new_id("wrk")
+        self._lock_renewed_at = float("-inf")
+        self._swept_at = float("-inf")
+        self._failures: Counter[str] = Counter()
+        self._stopping = False
+        self._limits = DispatchLimits(
+            chunk_seconds=settings.chunk_seconds,
+            chunk_max_images=settings.chunk_max_images,
+            chunks_per_worker=settings.chunks_per_worker,
+            worker_silent_seconds=SILENT_HEARTBEATS * settings.heartbeat_seconds,
+        )
+
+    def stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def run(self) -> None:
+        listener = self._queue.listener()
+        log.info("scheduler is ready")
+        while not self._stopping:
+            try:
+                if self._is_mine():
+                    self.turn()
+            except SQLAlchemyError as error:
+                log.error("the catalog failed; trying again", exc_info=error)
+                time.sleep(1.0)
+            listener.wait(self._settings.poll_seconds)
+        with self._catalog.write() as session:
+            drop_lock(session, LOCK_NAME, self._owner)
+        log.info("scheduler has stopped")
+
+    def _is_mine(self) -> bool:
+        now = time.monotonic()
+        if now - self._lock_renewed_at < LOCK_RENEW_SECONDS:
+            return True
+        with self._catalog.write() as session:
+            if not hold_lock(session, LOCK_NAME, self._owner, LOCK_SECONDS):
+                return False
+        self._lock_renewed_at = now
+        return True
+
+    def turn(self) -> None:
+        """Advance every job by what is due, hand out chunks, and sweep now and then."""
+        if self._queue.was_wiped():
+            n = sweep.resend_unclaimed(self._catalog, older_than_seconds=0)
+            if n:
+                log.warning("the broker has lost its messages; sending again", chunks=n)
+        with self._catalog.read() as session:
+            found = jobs.unfinished_jobs(session)
+        for job in found:
+            self._advance_safely(job)
+        dispatch(self._catalog, self._queue, self._limits)
+        if time.monotonic() - self._swept_at >= self._settings.sweep_seconds:
+            self._swept_at = time.monotonic()
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Look for what was lost."""
+        settings = self._settings
+        n = sweep.take_back_expired(self._catalog, settings.max_worker_kills)
+        if n:
+            log.warning("took chunks back from workers that fell silent", chunks=n)
+        sweep.resend_unclaimed(self._catalog, settings.resend_seconds)
+        with self._catalog.write() as session:
+            sweep.expire(
+                session,
+                worker_silent_seconds=10 * SILENT_HEARTBEATS * settings.heartbeat_seconds,
+                idempotency_hours=settings.idempotency_hours,
+            )
+
+    def _advance_safely(self, job: JobRow) -> None:
+        """Advance one job; one that fails again and again is ended, so that others go on."""
+        try:
+            self._advance(job)
+        except StorageUnavailable as error:
+            log.error("the object store failed; trying again", job=job.id, detail=str(error))
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # one broken job must not stop the others
+            self._failures[job.id] += 1
+            log.error("a job could not be advanced", job=job.id, exc_info=error)
+            if self._failures[job.id] >= MAX_ADVANCE_FAILURES:
+                self._give_up(job.id, error)
+        else:
+            self._failures.pop(job.id, None)
+
+    def _advance(self, job: JobRow) -> None:
+        if job.status == "cancelling":
+            sweep.continue_cancelling(self._catalog, job.id)
+        elif job.phase == "plan":
+            planning.plan(self._catalog, job.id)
+        elif job.phase == "pilot":
+            if not planning.has_open_chunks(self._catalog, job.id, "pilot"):
+                join_pilot(self._catalog, self._objects, job.id)
+        elif job.phase == "final":
+            merge_evaluation(self._catalog, job.id)
+        elif job.evidence_ready:
+            planning.advance_job_wide(self._catalog, job.id)
+
+    def _give_up(self, job_id: str, error: Exception) -> None:
+        with self._catalog.write() as session:
+            job = jobs.lock_job(session, job_id)
+            job_states.fail_job(
+                job,
+                JobStuck(
+                    f"The job could not go on ({type(error).__name__}); the scheduler's log says "
+                    "why. Finished labels stay readable."
+                ),
+            )
+
+
+def main() -> None:
+    """Schedule until told to stop."""
+    settings = Settings()
+    set_up_logs(settings)
+    catalog = Catalog(settings.catalog_url)
+    require_current(catalog.engine)
+    scheduler = Scheduler(
+        settings, catalog, Objects.open(settings.store_url), Queue(settings.broker_url)
+    )
+    signal.signal(signal.SIGTERM, scheduler.stop)
+    signal.signal(signal.SIGINT, scheduler.stop)
+    scheduler.run()
+
+
+if __name__ == "__main__":
+    main()
