@@ -50,7 +50,7 @@ format: venv ## Format the code and mend what ruff can
 
 # torch: CPU and CUDA wheels share a version but for the local part, so the lock leaves that out.
 lock: venv ## Resolve requirements.lock anew from pyproject.toml (UPGRADE=--upgrade takes newer ones)
-	@$(BIN)/pip-compile --quiet $(UPGRADE) --extra dev --allow-unsafe --strip-extras --no-header \
+	@$(BIN)/pip-compile --quiet $(UPGRADE) --extra dev --extra tracing --allow-unsafe --strip-extras --no-header \
 		--no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--output-file requirements.lock pyproject.toml
 	@sed -e 's/+cpu$$//' -e '/^pip==/d' -e '/^#/d' requirements.lock > requirements.lock.new

@@ -57,6 +57,7 @@ def main() -> None:
     worker_id = os.environ.get(WORKER_ID_VARIABLE) or new_id("wrk")
     progress = Progress.from_environment()
     progress.tick("starting")
+    progress.start_pulse()
     device = resolve_device(settings.device)
     set_threads(settings)
     runtime = build_runtime(settings, worker_id, progress, device)

@@ -40,8 +40,8 @@ class Child:
     def __init__(self, device: str) -> None:
         self.worker_id = new_id("wrk")
         self.state = "starting"
-        self.moved_at = time.monotonic()
-        self.started_at = self.moved_at
+        self.counter = 0
+        self.started_at = self.moved_at = self.heard_at = time.monotonic()
         self._buffer = b""
         self._read_fd, write_fd = os.pipe()
         environment = {
@@ -68,18 +68,23 @@ class Child:
             return
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         if lines:
-            self.state = json.loads(lines[-1])["state"]
-            self.moved_at = time.monotonic()
+            self.heard_at = time.monotonic()
+            said = json.loads(lines[-1])
+            if (said["state"], said["counter"]) != (self.state, self.counter):
+                self.state, self.counter = said["state"], said["counter"]
+                self.moved_at = self.heard_at
 
     def is_stuck(self, settings: Settings) -> bool:
-        """Whether it has shown no progress for longer than its state allows."""
-        allowed = {
-            "idle": float("inf"),
-            "working": settings.max_item_seconds,
-            "loading": settings.max_model_load_seconds,
-            "starting": settings.max_model_load_seconds,
-        }
-        return time.monotonic() - self.moved_at > allowed[self.state]
+        """Whether it has shown no progress for longer than its state allows.
+
+        An idle one makes no progress, but it speaks; it is trusted in silence for a lease.
+        """
+        now = time.monotonic()
+        if self.state == "idle":
+            return now - self.heard_at > settings.lease_seconds
+        if self.state == "working":
+            return now - self.moved_at > settings.max_item_seconds
+        return now - self.moved_at > settings.max_model_load_seconds
 
     def close(self) -> None:
         self._selector.close()

@@ -1,17 +1,20 @@
 """How far a worker process is, told to its parent through a pipe.
 
-The parent kills a child whose counter stands still for too long. It does not ask the child's
-clock: it notes when a line came.
+The parent kills a child whose counter stands still for too long, and one from which nothing at all
+comes: an idle worker may be stopped in the middle of a transaction, and then it holds up everyone.
+The parent does not ask the child's clock: it notes when a line came.
 """
 
 import json
 import os
 import threading
+import time
 from dataclasses import dataclass
 from typing import Final, Literal
 
 State = Literal["starting", "idle", "loading", "working"]
 PROGRESS_FD_VARIABLE: Final = "SELVAGE_PROGRESS_FD"
+PULSE_SECONDS: Final = 0.5
 
 
 @dataclass
@@ -21,7 +24,6 @@ class Progress:
     fd: int | None = None
     state: State = "starting"
     counter: int = 0
-    worker_id: str = ""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -40,11 +42,24 @@ class Progress:
         with self._lock:
             self.state = state
             self.counter += 1
-            line = json.dumps({"state": state, "counter": self.counter, "worker": self.worker_id})
-        if self.fd is None:
+        self._tell()
+
+    def start_pulse(self) -> None:
+        """Repeat the last line from a thread of its own, which never waits for anything else."""
+        threading.Thread(target=self._pulse, name="pulse", daemon=True).start()
+
+    def _pulse(self) -> None:
+        while self.fd is not None:
+            self._tell()
+            time.sleep(PULSE_SECONDS)
+
+    def _tell(self) -> None:
+        with self._lock:
+            fd, line = self.fd, json.dumps({"state": self.state, "counter": self.counter})
+        if fd is None:
             return
         try:
-            os.write(self.fd, line.encode() + b"\n")
+            os.write(fd, line.encode() + b"\n")
         except BlockingIOError:
             return  # the parent is slow to read; a later line says the same
         except BrokenPipeError:

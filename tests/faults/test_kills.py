@@ -91,6 +91,17 @@ def test_a_hanging_worker_is_killed(running: Running, reference: Reference) -> N
     check_whole(running, job_id, reference)
 
 
+def test_an_idle_worker_that_hangs_is_killed(running: Running, reference: Reference) -> None:
+    """It may have been stopped in the middle of a transaction, and then nobody else can write."""
+    job_id = running.submit(reference.files, seed=next(SEEDS))
+    check_whole(running, job_id, reference)
+    time.sleep(1)  # past the message that the job's last chunk was still under way
+    victim = running.processes("workers.child")[0]
+    victim.suspend()
+    wait_until(lambda: not victim.is_running() or victim.status() == "zombie", 30, "killed")
+    check_whole(running, running.submit(reference.files, seed=next(SEEDS)), reference)
+
+
 def test_the_whole_service_stops_and_starts(running: Running, reference: Reference) -> None:
     job_id = running.submit(reference.files, seed=next(SEEDS))
     running.wait_for_images(job_id, 3)

@@ -24,6 +24,19 @@ class TestProgress:
         assert [(x["state"], x["counter"]) for x in lines] == [("loading", 1), ("working", 2)]
         assert (progress.state, progress.counter) == ("working", 2)
 
+    def test_the_pulse_repeats_the_last_line(
+        self, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("workers.progress.PULSE_SECONDS", 0.001)
+        reading, writing = pipe
+        progress = Progress(fd=writing)
+        progress.tick("idle")
+        progress.start_pulse()
+        with os.fdopen(reading) as lines:
+            said = [json.loads(next(lines)) for _ in range(5)]
+        assert said == [{"state": "idle", "counter": 1}] * 5
+        progress.fd = None
+
     def test_a_full_pipe_does_not_stop_the_work(
         self, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
     ) -> None:
