@@ -134,7 +134,7 @@ class Job(BaseModel):
     type: JobType
     status: JobStatus
     done: bool
-    image_set: str
+    image_set: str | None = None
     model: str | None = None
     pipeline: PipelineConfig | None = None
     pipeline_digest: str | None = None

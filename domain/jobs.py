@@ -19,7 +19,7 @@ from api_schemas.problems import (
 from domain import job_states, models
 from storage.catalog import image_sets, jobs
 from storage.catalog.engine import Catalog, db_now
-from storage.catalog.tables import ImageSetRow, JobRow, ModelVersionRow
+from storage.catalog.tables import LOCAL, ImageSetRow, JobRow, ModelVersionRow
 
 AVAILABLE_STAGES: Final = ("predict", "select")
 
@@ -99,7 +99,7 @@ def new_job_row(
     session: Session,
     *,
     job_type: str,
-    image_set_id: str,
+    image_set_id: str | None,
     total: int,
     params: dict[str, Any],
     priority: int,
@@ -107,6 +107,7 @@ def new_job_row(
     metadata: dict[str, str],
     version: ModelVersionRow | None = None,
     pipeline: PipelineConfig | None = None,
+    created_by: str = LOCAL,
 ) -> JobRow:
     """Insert a job in state `queued`, with its pipeline; the scheduler plans the rest."""
     if pipeline is not None:
@@ -136,6 +137,7 @@ def new_job_row(
         event_seq=0,
         dispatched_seq=0,
         created_at=session.scalar(select(db_now())) or 0.0,
+        created_by=created_by,
     )
     jobs.add_job(session, row)
     return row

@@ -25,6 +25,13 @@ def sample_rank(seed: int, image_digest: str) -> str:
     return hashlib.sha256(f"{seed}:{image_digest}".encode()).hexdigest()
 
 
+def set_of(job: JobRow) -> str:
+    """Return the image set of a job whose kind always has one."""
+    if job.image_set_id is None:
+        raise ValueError(f"job {job.id} of type {job.type} has no image set")
+    return job.image_set_id
+
+
 def pipeline_of(session: Session, job: JobRow) -> PipelineConfig:
     """Return the pipeline of a job; argmax alone if it has none."""
     if job.pipeline_digest is None:
@@ -83,7 +90,7 @@ def _item(
 
 def _items_of_set(session: Session, job: JobRow) -> list[dict[str, Any]]:
     entries = image_sets.list_entries(
-        session, job.image_set_id, after_position=job.planned - 1, limit=BATCH_ROWS
+        session, set_of(job), after_position=job.planned - 1, limit=BATCH_ROWS
     )
     rows = []
     for entry in entries:
@@ -129,7 +136,7 @@ def _items_of_sample(session: Session, job: JobRow) -> list[dict[str, Any]]:
         job.total,
         (
             (sample_rank(seed, digest), digest)
-            for _, digest in image_sets.iterate_digests(session, job.image_set_id)
+            for _, digest in image_sets.iterate_digests(session, set_of(job))
         ),
     )
     part = ranked[job.planned : job.planned + BATCH_ROWS]

@@ -36,6 +36,15 @@ def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Address of a database without any table."""
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        return server.new_database(f"test_{next(_DATABASE_NUMBERS)}", template="template1")
+    return f"sqlite:///{tmp_path / 'empty.sqlite3'}"
+
+
 @pytest.fixture
 def catalog(catalog_url: str) -> Iterator[Catalog]:
     opened = Catalog(catalog_url)

@@ -4,7 +4,7 @@ documents of `api_schemas`; text columns with a closed set of values say which i
 
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Double, ForeignKey, Index, MetaData, String, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Double, ForeignKey, Index, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMING_CONVENTION = {
@@ -18,6 +18,8 @@ NAMING_CONVENTION = {
 Id = String(40)
 Digest = String(64)
 Status = String(16)
+Principal = String(64)  # id of an API key, or LOCAL where no keys are asked for
+LOCAL = "local"
 
 
 class Base(DeclarativeBase):
@@ -44,11 +46,15 @@ class ImageSetRow(Base):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     name: Mapped[str | None] = mapped_column(String(256))
-    status: Mapped[str] = mapped_column(Status)  # receiving | ready
+    status: Mapped[str] = mapped_column(Status)  # receiving | ready | failed
+    source: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # no secrets
     accepted: Mapped[int] = mapped_column(default=0)
     duplicate: Mapped[int] = mapped_column(default=0)
     rejected: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[float]
+    created_by: Mapped[str] = mapped_column(Principal, server_default=LOCAL)
+    touched_at: Mapped[float | None]  # while receiving: a set that nobody touches was cut off
+    deleted_at: Mapped[float | None]
 
 
 class ImageSetEntryRow(Base):
@@ -93,11 +99,13 @@ class ModelVersionRow(Base):
     digest: Mapped[str] = mapped_column(Digest)
     files: Mapped[dict[str, Any]]  # file name → {"sha256", "size_bytes"}
     ontology: Mapped[dict[str, Any]]
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     facts: Mapped[dict[str, Any]]
     provenance: Mapped[dict[str, Any]]
     problem: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[float]
+    created_by: Mapped[str] = mapped_column(Principal, server_default=LOCAL)
+    deleted_at: Mapped[float | None]
 
     __table_args__ = (Index("uq_model_version_number", "model_name", "version", unique=True),)
 
@@ -112,6 +120,7 @@ class AnnotationSetRow(Base):
     accepted: Mapped[int]
     rejected: Mapped[int]
     created_at: Mapped[float]
+    created_by: Mapped[str] = mapped_column(Principal, server_default=LOCAL)
 
 
 class AnnotationRow(Base):
@@ -147,9 +156,10 @@ class JobRow(Base):
     status: Mapped[str] = mapped_column(Status)
     # plan | pilot | label | fit | finish | done: what the advancing loop does next
     phase: Mapped[str] = mapped_column(Status)
-    image_set_id: Mapped[str] = mapped_column(ForeignKey("image_set.id"))
+    image_set_id: Mapped[str | None] = mapped_column(ForeignKey("image_set.id"))
     model_version_id: Mapped[str | None] = mapped_column(ForeignKey("model_version.id"))
     pipeline_digest: Mapped[str | None] = mapped_column(ForeignKey("pipeline.digest"))
+    pipeline_name: Mapped[str | None] = mapped_column(String(80))  # name@version, if it had one
     params: Mapped[dict[str, Any]]
     priority: Mapped[int]
     failure_policy: Mapped[dict[str, Any]]
@@ -171,12 +181,25 @@ class JobRow(Base):
     event_seq: Mapped[int] = mapped_column(default=0)
     dispatched_seq: Mapped[int] = mapped_column(default=0)  # turn of the round robin
     created_at: Mapped[float]
+    created_by: Mapped[str] = mapped_column(Principal, server_default=LOCAL)
+    schedule_id: Mapped[str | None] = mapped_column(ForeignKey("schedule.id", ondelete="SET NULL"))
+    schedule_at: Mapped[float | None]  # not begun before
+    deadline_at: Mapped[float | None]  # expired after
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
+    deleted_at: Mapped[float | None]
+    device_seconds: Mapped[float] = mapped_column(server_default="0")  # worked by all its workers
+    traceparent: Mapped[str | None] = mapped_column(String(64))  # of the request that made it
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
-    __table_args__ = (Index(None, "status", "priority"),)
+    __table_args__ = (
+        Index(None, "status", "priority"),
+        Index(None, "image_set_id"),
+        Index(None, "model_version_id"),
+        Index(None, "schedule_id"),
+        Index(None, "created_by", "status"),
+    )
 
 
 class JobItemRow(Base):
@@ -200,7 +223,12 @@ class JobItemRow(Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     finish_seq: Mapped[int | None]
 
-    __table_args__ = (Index(None, "job_id", "status", "position"), Index(None, "chunk_id"))
+    __table_args__ = (
+        Index(None, "job_id", "status", "position"),
+        Index(None, "chunk_id"),
+        Index(None, "label_id"),
+        Index(None, "job_id", "finish_seq"),
+    )
 
 
 class ChunkRow(Base):
@@ -210,7 +238,8 @@ class ChunkRow(Base):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
-    kind: Mapped[str] = mapped_column(Status)  # pilot | label | fit | finish | evaluate | adapt
+    # pilot | label | fit | finish | evaluate | adapt | validate | ingest
+    kind: Mapped[str] = mapped_column(Status)
     status: Mapped[str] = mapped_column(Status)  # ready | sent | claimed | done
     positions: Mapped[list[Any]]  # items of the job, in the order in which they are worked on
     owner: Mapped[str | None] = mapped_column(Id)
@@ -243,6 +272,9 @@ class LabelRow(Base):
     artifacts: Mapped[dict[str, Any]]  # name → object key
     lineage: Mapped[dict[str, Any]]
     created_at: Mapped[float]
+    deleted_at: Mapped[float | None]
+
+    __table_args__ = (Index(None, "image_digest"), Index(None, "model_version_id"))
 
 
 class WorkerRow(Base):
@@ -251,10 +283,11 @@ class WorkerRow(Base):
     __tablename__ = "worker"
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
-    queue: Mapped[str] = mapped_column(Status)
+    queue: Mapped[str] = mapped_column(Status)  # label | light
     host: Mapped[str] = mapped_column(String(256))
     pid: Mapped[int]
     device: Mapped[str] = mapped_column(String(64))
+    facts: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     started_at: Mapped[float]
     seen_at: Mapped[float]
 
@@ -283,3 +316,173 @@ class IdempotencyRow(Base):
     location: Mapped[str | None] = mapped_column(String(256))
     body: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[float]
+
+
+class EventRow(Base):
+    """Something that happened to a job and is told to who streams it; kept for some days.
+
+    `seq` is the job's `event_seq` at that moment. Successes of items are not stored here: they
+    come from the items' own `finish_seq`.
+    """
+
+    __tablename__ = "event"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    # job.status | job.progress | stage.status | item.failed | job.done
+    type: Mapped[str] = mapped_column(String(32))
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[float]
+
+    __table_args__ = (Index(None, "created_at"),)
+
+
+class ApiKeyRow(Base):
+    """An API key; the key itself is shown once and kept as a hash."""
+
+    __tablename__ = "api_key"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(128))
+    hint: Mapped[str] = mapped_column(String(16))  # its first characters, to recognise it by
+    secret_sha256: Mapped[str] = mapped_column(Digest, unique=True)
+    scopes: Mapped[list[Any]]  # read | write | train | admin
+    quota: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[float]
+    created_by: Mapped[str] = mapped_column(Principal, server_default=LOCAL)
+    expires_at: Mapped[float | None]
+    revoked_at: Mapped[float | None]
+    last_used_at: Mapped[float | None]
+
+
+class UsageRow(Base):
+    """What a key used on a day (UTC, `YYYY-MM-DD`)."""
+
+    __tablename__ = "usage"
+
+    principal: Mapped[str] = mapped_column(Principal, primary_key=True)
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    device_seconds: Mapped[float] = mapped_column(default=0.0)
+    images: Mapped[int] = mapped_column(default=0)
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class ConnectionRow(Base):
+    """A named place outside, with credentials that are encrypted at rest."""
+
+    __tablename__ = "connection"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    kind: Mapped[str] = mapped_column(Status)  # s3 | http
+    config: Mapped[dict[str, Any]]  # nothing secret
+    secrets: Mapped[str | None] = mapped_column(Text)  # Fernet token of a JSON object
+    created_at: Mapped[float]
+    created_by: Mapped[str] = mapped_column(Principal, server_default=LOCAL)
+    tested_at: Mapped[float | None]
+    test_result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class UploadRow(Base):
+    """A large file that comes in parts, and can go on after a break."""
+
+    __tablename__ = "upload"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    file_name: Mapped[str] = mapped_column(String(1024))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    part_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str | None] = mapped_column(Digest)  # of the whole, if the client said so
+    status: Mapped[str] = mapped_column(Status)  # open | completing | complete | aborted
+    object_key: Mapped[str] = mapped_column(String(256))
+    multipart_id: Mapped[str | None] = mapped_column(String(1024))  # of the store, if it has such
+    problem: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[float]
+    created_by: Mapped[str] = mapped_column(Principal, server_default=LOCAL)
+    expires_at: Mapped[float]
+
+    __table_args__ = (Index(None, "status", "expires_at"),)
+
+
+class UploadPartRow(Base):
+    __tablename__ = "upload_part"
+
+    upload_id: Mapped[str] = mapped_column(
+        ForeignKey("upload.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True)  # from 1
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str | None] = mapped_column(Digest)
+    etag: Mapped[str | None] = mapped_column(String(256))
+    created_at: Mapped[float]
+
+
+class OntologyRow(Base):
+    """Classes with names, colours, aliases; immutable."""
+
+    __tablename__ = "ontology"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(128))
+    digest: Mapped[str] = mapped_column(Digest, unique=True)
+    document: Mapped[dict[str, Any]]
+    created_at: Mapped[float]
+    created_by: Mapped[str] = mapped_column(Principal, server_default=LOCAL)
+
+
+class PipelineVersionRow(Base):
+    """A name and a number for a stored configuration; immutable."""
+
+    __tablename__ = "pipeline_version"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(ForeignKey("pipeline.digest"))
+    description: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[float]
+    created_by: Mapped[str] = mapped_column(Principal, server_default=LOCAL)
+
+
+class ScheduleRow(Base):
+    """A job that is started again and again, by a cron expression in a time zone."""
+
+    __tablename__ = "schedule"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(128))
+    cron: Mapped[str] = mapped_column(String(128))
+    time_zone: Mapped[str] = mapped_column(String(64))
+    job: Mapped[dict[str, Any]]  # the body of POST /v1/jobs
+    overlap: Mapped[str] = mapped_column(Status)  # skip | queue
+    catch_up_seconds: Mapped[float]
+    paused: Mapped[bool] = mapped_column(Boolean)
+    next_due_at: Mapped[float | None]
+    created_at: Mapped[float]
+    created_by: Mapped[str] = mapped_column(Principal, server_default=LOCAL)
+
+    __table_args__ = (Index(None, "paused", "next_due_at"),)
+
+
+class ScheduleTickRow(Base):
+    """One due time of a schedule, and what became of it; inserted with its job."""
+
+    __tablename__ = "schedule_tick"
+
+    schedule_id: Mapped[str] = mapped_column(
+        ForeignKey("schedule.id", ondelete="CASCADE"), primary_key=True
+    )
+    due_at: Mapped[float] = mapped_column(primary_key=True)
+    outcome: Mapped[str] = mapped_column(Status)  # fired | skipped | missed | failed
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"))
+    problem: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[float]
+
+
+class UnreachableObjectRow(Base):
+    """An object that nothing referred to when the collector looked; it goes at a later look."""
+
+    __tablename__ = "unreachable_object"
+
+    key: Mapped[str] = mapped_column(String(256), primary_key=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    marked_at: Mapped[float]

@@ -28,12 +28,12 @@ class Postgres:
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://postgres@/{database}?host={self.socket_folder}"
 
-    def new_database(self, name: str) -> str:
-        """Create a database with the current schema (a copy of a migrated template)."""
+    def new_database(self, name: str, template: str = TEMPLATE) -> str:
+        """Create a database, by default with the current schema (a copy of a migrated one)."""
         with psycopg.connect(
             f"postgresql://postgres@/postgres?host={self.socket_folder}", autocommit=True
         ) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
 
     def make_template(self) -> None:

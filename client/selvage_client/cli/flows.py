@@ -58,7 +58,7 @@ def fetch(client: Selvage, job_id: str, out: Path) -> DownloadReport:
 def reasons(client: Selvage, job: Job) -> dict[str, str]:
     """Return external id → why nothing came of it, for the first such images of a job."""
     found = {}
-    if job.type == "generate":
+    if job.type == "generate" and job.image_set:
         rejected = client.image_set_images(job.image_set, status="rejected")
         for entry in islice(rejected, REASONS_ASKED_FOR):
             found[entry.external_id] = entry.problem.detail if entry.problem else entry.status

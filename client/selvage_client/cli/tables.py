@@ -72,7 +72,7 @@ def job_details(job: Job) -> Group:
     rows += [(f"  {stage.name}", _stage(stage.done, stage.failed)) for stage in job.stages]
     if job.model:
         rows.append(("model", escape(job.model)))
-    rows.append(("image set", job.image_set))
+    rows.append(("image set", job.image_set or "–"))
     rows.append(("created", f"{job.created_at.astimezone():%Y-%m-%d %H:%M:%S}"))
     if job.started_at and job.finished_at:
         rows.append(("took", clock((job.finished_at - job.started_at).total_seconds())))

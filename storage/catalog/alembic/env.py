@@ -12,6 +12,10 @@ def _run() -> None:
         raise RuntimeError("use storage.catalog.migrations, which passes the address")
     engine = make_engine(url)
     with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            # Batch mode drops and renames tables, and a dropped table takes the rows that refer
+            # to it along. The pragma does nothing inside a transaction, so it is said before one.
+            connection.connection.execute("PRAGMA foreign_keys=OFF")
         # batch mode: SQLite cannot alter tables in place
         context.configure(
             connection=connection, target_metadata=Base.metadata, render_as_batch=True
