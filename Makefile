@@ -48,13 +48,16 @@ format: venv ## Format the code and mend what ruff can
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
+COMPILE := $(BIN)/pip-compile --quiet $(UPGRADE) --allow-unsafe --strip-extras --no-header \
+	--no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links pyproject.toml
+
 # torch: CPU and CUDA wheels share a version but for the local part, so the lock leaves that out.
-lock: venv ## Resolve requirements.lock anew from pyproject.toml (UPGRADE=--upgrade takes newer ones)
-	@$(BIN)/pip-compile --quiet $(UPGRADE) --extra dev --extra tracing --allow-unsafe --strip-extras --no-header \
-		--no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		--output-file requirements.lock pyproject.toml
+# The second lock is a part of the first: what runs without torch and without the tests.
+lock: venv ## Resolve both locks anew from pyproject.toml (UPGRADE=--upgrade takes newer ones)
+	@$(COMPILE) --extra worker --extra tracing --extra dev --output-file requirements.lock
 	@sed -e 's/+cpu$$//' -e '/^pip==/d' -e '/^#/d' requirements.lock > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
+	@$(COMPILE) --extra tracing --constraint requirements.lock --output-file requirements-slim.lock
 
 clean: ## Remove caches and the output of the demo (never data)
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info \
