@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import re
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 STAGES: Final = ("predict", "rectify", "select", "aggregate", "correct")
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -81,3 +83,61 @@ class PipelineConfig(BaseModel):
         """SHA-256 of the canonical JSON of this configuration."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+PIPELINE_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+PipelineName = Annotated[str, StringConstraints(pattern=PIPELINE_NAME_PATTERN)]
+_REFERENCE = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]{0,62})(?:@(?P<version>[1-9][0-9]{0,8}))?")
+
+
+def parse_pipeline_reference(reference: str) -> tuple[str, int | None]:
+    """Split ``name`` or ``name@7``.
+
+    Raises:
+        ValueError: the reference has another form.
+    """
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise ValueError(
+            f"'{reference[:80]}' is not a reference to a pipeline; write 'name' or 'name@version'"
+        )
+    version = match["version"]
+    return match["name"], int(version) if version else None
+
+
+class PipelineCreate(BaseModel):
+    """A name for a configuration; each other configuration of that name is its next version."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: PipelineName
+    config: PipelineConfig
+    description: str | None = Field(None, max_length=2000)
+
+
+class PipelineVersion(BaseModel):
+    """A named configuration; it never changes."""
+
+    name: str
+    version: int
+    reference: str = Field(description="`name@version`: use this, or the bare name, in a job")
+    digest: str = Field(description="SHA-256 of the configuration")
+    config: PipelineConfig
+    description: str | None = None
+    created_at: datetime
+    created_by: str
+    links: dict[str, str]
+
+
+class PipelinePage(BaseModel):
+    """The latest version of each pipeline, by name."""
+
+    pipelines: list[PipelineVersion]
+    next_page_token: str | None = None
+
+
+class PipelineVersionPage(BaseModel):
+    """Versions of one pipeline, oldest first."""
+
+    versions: list[PipelineVersion]
+    next_page_token: str | None = None

@@ -1,27 +1,23 @@
 """Use-cases of jobs: create, cancel, retry."""
 
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
 from api_schemas.jobs import AdaptJobCreate, GenerateJobCreate
-from api_schemas.pipelines import STAGES, PipelineConfig
+from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import (
-    FieldProblem,
     NotFound,
     QuotaExceeded,
-    StageUnavailable,
     StateConflict,
     ValidationProblem,
 )
-from domain import job_states, models
+from domain import job_states, models, pipelines
 from storage.catalog import image_sets, jobs
 from storage.catalog.engine import Catalog, db_now
 from storage.catalog.tables import LOCAL, ImageSetRow, JobRow, ModelVersionRow
-
-AVAILABLE_STAGES: Final = ("predict", "select")
 
 
 def get_job(session: Session, job_id: str) -> JobRow:
@@ -61,17 +57,7 @@ def check_pipeline(config: PipelineConfig, num_classes: int) -> None:
         StageUnavailable: a stage that does not exist yet.
         ValidationProblem: thresholds that do not fit the model's classes.
     """
-    missing = [name for name in config.stages if name not in AVAILABLE_STAGES]
-    if missing:
-        raise StageUnavailable(
-            f"The stage '{missing[0]}' is part of the design but does not exist in this version. "
-            f"Available: {', '.join(AVAILABLE_STAGES)}. Leave the other stages out.",
-            errors=[
-                FieldProblem(pointer=f"/pipeline/{name}", detail="not available yet")
-                for name in STAGES
-                if name in missing
-            ],
-        )
+    pipelines.check_stages(config)
     thresholds = config.select.thresholds if config.select else None
     if isinstance(thresholds, tuple) and len(thresholds) != num_classes:
         raise ValidationProblem(

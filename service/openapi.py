@@ -72,3 +72,13 @@ JOB_EXAMPLES: dict[str, Any] = {
 RETRY_EXAMPLES: dict[str, Any] = {
     "failed": {"summary": "Only what failed", "value": {"only": "failed"}}
 }
+PIPELINE_EXAMPLES: dict[str, Any] = {
+    "strict": {
+        "summary": "Keep the surest half",
+        "value": {
+            "name": "strict",
+            "config": {"predict": {"flip": True}, "select": {"keep_fraction": 0.5}},
+            "description": "For night images",
+        },
+    }
+}

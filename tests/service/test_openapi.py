@@ -18,6 +18,8 @@ OPERATIONS = {
     "GET /v1/jobs/{job_id}", "GET /v1/jobs/{job_id}/items", "GET /v1/jobs/{job_id}/results",
     "POST /v1/jobs/{job_id}:cancel", "POST /v1/jobs/{job_id}:retry", "GET /v1/labels/{label_id}",
     "GET /v1/labels/{label_id}/artifacts/{name}", "GET /healthz", "GET /readyz",
+    "POST /v1/pipelines", "GET /v1/pipelines", "GET /v1/pipelines/{name}",
+    "GET /v1/pipelines/{name}/versions", "GET /v1/pipelines/{name}/versions/{number}",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The wire's configuration and that of `models` say the same; neither may import the other."""
 
 from api_schemas.pipelines import STAGES, PipelineConfig, PredictConfig, SelectConfig
-from domain.jobs import AVAILABLE_STAGES
+from domain.pipelines import AVAILABLE_STAGES
 from models import config
 from workers.context import label_config
 
