@@ -122,6 +122,37 @@ class QuotaExceeded(ProblemError):
     retryable = True
 
 
+class SourceProblem(ProblemError):
+    """A file elsewhere that could not be fetched. `detail` names no resolved address, no query."""
+
+    code, title, status = "source-refused", "The source is not fetched from here", 422
+
+
+class SourceRefused(SourceProblem):
+    """The policy of this installation, or the source's own way of answering, forbids it."""
+
+
+class SourceMissing(SourceProblem):
+    code, title = "source-missing", "The source has no such file"
+
+
+class SourceDenied(SourceProblem):
+    code, title = "source-denied", "The source did not let us read"
+
+
+class SourceTooLarge(SourceProblem):
+    code, title = "source-too-large", "The file at the source is too large"
+
+
+class SourceUnreachable(SourceProblem):
+    code, title = "source-unreachable", "The source did not answer"
+    retryable = True
+
+
+class SecretsUnreadable(ProblemError):
+    code, title, status = "secrets-unreadable", "Stored credentials cannot be decrypted", 409
+
+
 class StorageUnavailable(ProblemError):
     code, title, status = "storage-unavailable", "The object store did not answer", 503
     retryable = True
