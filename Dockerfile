@@ -1,5 +1,5 @@
-# Two images of one program: `slim` (API, scheduler, migrations: no torch) and `worker` (torch).
-# The program runs from its checkout in /app.
+# Two images of one program: `slim` (API, scheduler, light workers, migrations: no torch) and
+# `worker` (label workers). The program runs from its checkout in /app.
 #
 # On a machine without a GPU, `--build-arg PIP_EXTRA_INDEX_URL=…` can name an index that has the CPU
 # build of torch; without it pip takes the build for CUDA, which runs on a CPU too.
@@ -10,27 +10,27 @@ RUN useradd --uid 10001 --create-home selvage && install -d -o selvage /data
 WORKDIR /app
 
 FROM base AS slim-packages
-COPY requirements.lock .
-# What only the label workers and the tests need.
-ARG NOT_IN_SLIM="torch|transformers|tokenizers|safetensors|hf-xet|huggingface-hub|regex|sympy|mpmath|networkx|pgserver|hypothesis|mypy|ruff|pytest|pytest-timeout|import-linter|grimp|pip-tools"
-RUN python -m venv /venv \
-    && grep -v -E "^($NOT_IN_SLIM)==" requirements.lock > slim.lock \
-    && pip install --no-cache-dir -r slim.lock
+COPY requirements-slim.lock .
+RUN python -m venv /venv && pip install --no-cache-dir -r requirements-slim.lock
 
+# The label workers add torch, transformers and safetensors in the versions of the whole lock.
 FROM slim-packages AS worker-packages
 ARG PIP_EXTRA_INDEX_URL
-RUN pip install --no-cache-dir -r requirements.lock
+COPY requirements.lock .
+RUN grep -E "^(torch|transformers|safetensors)==" requirements.lock > worker.txt \
+    && pip install --no-cache-dir -r worker.txt -c requirements.lock
 
 FROM base AS slim
 COPY --from=slim-packages /venv /venv
 COPY . .
-RUN pip install --no-cache-dir --no-build-isolation --no-deps -e .
+RUN pip install --no-cache-dir --no-deps -e .
 USER selvage
+EXPOSE 8700
 CMD ["python", "-m", "service"]
 
 FROM base AS worker
 COPY --from=worker-packages /venv /venv
 COPY . .
-RUN pip install --no-cache-dir --no-build-isolation --no-deps -e .
+RUN pip install --no-cache-dir --no-deps -e .
 USER selvage
 CMD ["python", "-m", "workers.parent", "--device", "auto"]

@@ -9,13 +9,20 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from domain.settings import Settings
 from tests.ops.processes import REPOSITORY
 
 COMPOSE_TEXT = (REPOSITORY / "docker-compose.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE_TEXT)["services"]
 OURS = {name: it for name, it in SERVICES.items() if it["image"].startswith("selvage-")}
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
-LEFT_OUT = re.findall(r'NOT_IN_SLIM="([^"]+)"', DOCKERFILE)[0].split("|")
+
+
+def locked(file: str) -> set[str]:
+    return set(re.findall(r"^([^=\n]+)==", (REPOSITORY / file).read_text(), re.M))
+
+
+LEFT_OUT = sorted(locked("requirements.lock") - locked("requirements-slim.lock"))
 
 
 def module_of(command: list[str]) -> str:
@@ -23,8 +30,42 @@ def module_of(command: list[str]) -> str:
 
 
 def test_all_parts_are_there():
-    assert set(OURS) == {"migrations", "api", "scheduler", "label-worker"}
-    assert set(SERVICES) - set(OURS) == {"postgres", "redis"}
+    assert set(OURS) == {
+        "migrations",
+        "api",
+        "scheduler",
+        "light-worker",
+        "label-worker-cpu",
+        "label-worker-gpu",
+    }
+    assert set(SERVICES) - set(OURS) == {"postgres", "redis", "objects"}
+
+
+def test_the_schema_of_compose():
+    """The schema that the compose specification publishes, as check-jsonschema carries it."""
+    checked = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "check_jsonschema",
+            "--builtin-schema",
+            "vendor.compose-spec",
+            REPOSITORY / "docker-compose.yml",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_yaml_style():
+    files = [REPOSITORY / "docker-compose.yml", REPOSITORY / "deploy"]
+    rules = "{extends: relaxed, rules: {line-length: {max: 120}}}"
+    subprocess.run(
+        [sys.executable, "-m", "yamllint", "--strict", "-d", rules, *files], check=True, timeout=60
+    )
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -41,19 +82,33 @@ def test_the_image_of_a_service_is_built_from_a_stage_that_exists(name):
     assert f" AS {OURS[name]['build']['target']}\n" in DOCKERFILE
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_nothing_is_published_before_there_are_keys(name):
-    assert "ports" not in SERVICES[name]
+def test_the_api_alone_is_published_and_asks_for_keys():
+    assert [name for name in SERVICES if "ports" in SERVICES[name]] == ["api"]
+    assert OURS["api"]["environment"]["SELVAGE_REQUIRE_KEYS"] == "always"
+
+
+def test_the_environment_names_settings():
+    known = {f"SELVAGE_{name.upper()}" for name in Settings.model_fields}
+    for service in OURS.values():
+        assert set(service["environment"]) <= known
+
+
+@pytest.mark.parametrize("name", set(SERVICES) - {"migrations"})
+def test_what_runs_for_long_is_started_again(name):
+    assert SERVICES[name]["restart"] == "unless-stopped"
 
 
 def test_no_password_has_a_default():
     used = re.findall(r"\$\{([^}]*)\}", COMPOSE_TEXT)
     assert used
-    assert all(":?" in variable for variable in used)
+    secrets = [variable for variable in used if "PUBLISH" not in variable]
+    assert all(":?" in variable for variable in secrets)
+    example = (REPOSITORY / "deploy" / "env.example").read_text()
+    assert {v.partition(":")[0] for v in secrets} == set(re.findall(r"^(\w+)=$", example, re.M))
 
 
 def test_the_order_of_the_start():
-    for name in ("api", "scheduler", "label-worker"):
+    for name in set(OURS) - {"migrations"}:
         assert SERVICES[name]["depends_on"]["migrations"] == {
             "condition": "service_completed_successfully"
         }
@@ -67,9 +122,18 @@ def test_both_images_run_without_root():
             assert "USER selvage" in stage
 
 
-def test_what_slim_leaves_out_is_in_the_lock():
-    locked = set(re.findall(r"^([^=\n]+)==", (REPOSITORY / "requirements.lock").read_text(), re.M))
-    assert set(LEFT_OUT) <= locked
+def test_the_slim_lock_is_a_part_of_the_lock():
+    lines = [
+        set((REPOSITORY / f).read_text().split())
+        for f in ("requirements.lock", "requirements-slim.lock")
+    ]
+    assert lines[1] < lines[0]
+    assert {"torch", "transformers", "safetensors", "pytest"} <= set(LEFT_OUT)
+
+
+def test_the_worker_image_adds_what_is_in_the_lock():
+    (added,) = re.findall(r'grep -E "\^\(([^)]+)\)==', DOCKERFILE)
+    assert set(added.split("|")) <= set(LEFT_OUT)
 
 
 BLOCKED_IMPORT = """
