@@ -5,7 +5,10 @@ from typing import Annotated, Final, Literal
 from pydantic import StringConstraints
 from ulid import ULID
 
-Prefix = Literal["set", "img", "job", "itm", "chk", "lab", "ver", "mod", "ann", "wrk", "req"]
+Prefix = Literal[
+    "set", "img", "job", "itm", "chk", "lab", "ver", "mod", "ann", "wrk", "req", "ont",
+    "key", "con", "upl", "sch",
+]  # fmt: skip
 
 ULID_PATTERN: Final = "[0-9A-HJKMNP-TV-Z]{26}"
 
@@ -19,3 +22,4 @@ ImageSetId = Annotated[str, StringConstraints(pattern=f"^set_{ULID_PATTERN}$")]
 JobId = Annotated[str, StringConstraints(pattern=f"^job_{ULID_PATTERN}$")]
 LabelId = Annotated[str, StringConstraints(pattern=f"^lab_{ULID_PATTERN}$")]
 AnnotationSetId = Annotated[str, StringConstraints(pattern=f"^ann_{ULID_PATTERN}$")]
+UploadId = Annotated[str, StringConstraints(pattern=f"^upl_{ULID_PATTERN}$")]
