@@ -6,9 +6,10 @@ without the other. A first request that died is taken over after its lock has ru
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from fastapi import Header
+from fastapi import Depends, Header
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
@@ -19,26 +20,43 @@ from api_schemas.problems import (
     IdempotencyKeyReused,
     ValidationProblem,
 )
+from service.principals import Caller
 from service.state import ServiceState
 from storage.catalog import idempotency
 
 LOCK_SECONDS: Final = 60.0
 MAX_KEY_LENGTH: Final = 255
-PRINCIPAL: Final = "local"  # one principal until keys exist
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        description="Makes a repeated POST safe for 24 hours",
-        examples=['"nightly-2026-11-20"'],
-    ),
-]
+
+@dataclass(frozen=True)
+class OwnedKey:
+    """A key belongs to who sent it: the same key of two callers is two keys."""
+
+    principal: str
+    key: str
+
+
+def _owned_key(
+    caller: Caller,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            description="Makes a repeated POST safe for 24 hours",
+            examples=['"nightly-2026-11-20"'],
+        ),
+    ] = None,
+) -> OwnedKey | None:
+    bare = _bare(idempotency_key)
+    return None if bare is None else OwnedKey(caller.id, bare)
+
+
+IdempotencyKey = Annotated[OwnedKey | None, Depends(_owned_key)]
 
 
 def fingerprint_of(method: str, path: str, content: Any) -> str:
-    """Return the SHA-256 of principal, method, path and canonical content."""
-    text = json.dumps([PRINCIPAL, method, path, content], sort_keys=True, separators=(",", ":"))
+    """Return the SHA-256 of method, path and canonical content; the key has the principal."""
+    text = json.dumps([method, path, content], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -48,9 +66,9 @@ class Ticket:
     Use as a context manager: leaving it with an error frees the key for another try.
     """
 
-    def __init__(self, state: ServiceState, key: str | None, fingerprint: str) -> None:
+    def __init__(self, state: ServiceState, key: OwnedKey | None, fingerprint: str) -> None:
         self._state = state
-        self._key = _bare(key)
+        self._key = key
         self._fingerprint = fingerprint
         self._owner = new_id("req")
         self._completed = False
@@ -67,8 +85,8 @@ class Ticket:
         with self._state.catalog.write() as session:
             row = idempotency.begin(
                 session,
-                principal=PRINCIPAL,
-                key=self._key,
+                principal=self._key.principal,
+                key=self._key.key,
                 fingerprint=self._fingerprint,
                 owner=self._owner,
                 lock_seconds=LOCK_SECONDS,
@@ -96,8 +114,8 @@ class Ticket:
             with self._state.catalog.write() as session:
                 idempotency.renew(
                     session,
-                    principal=PRINCIPAL,
-                    key=self._key,
+                    principal=self._key.principal,
+                    key=self._key.key,
                     owner=self._owner,
                     lock_seconds=LOCK_SECONDS,
                 )
@@ -113,8 +131,8 @@ class Ticket:
             return
         stored = idempotency.complete(
             session,
-            principal=PRINCIPAL,
-            key=self._key,
+            principal=self._key.principal,
+            key=self._key.key,
             owner=self._owner,
             status_code=status_code,
             location=location,
@@ -129,7 +147,9 @@ class Ticket:
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         if self._key is not None and (error_type is not None or not self._completed):
             with self._state.catalog.write() as session:
-                idempotency.abandon(session, principal=PRINCIPAL, key=self._key, owner=self._owner)
+                idempotency.abandon(
+                    session, principal=self._key.principal, key=self._key.key, owner=self._owner
+                )
 
 
 def _bare(key: str | None) -> str | None:
