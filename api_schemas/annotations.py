@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api_schemas.ontologies import Ontology
 from api_schemas.problems import Problem
@@ -30,6 +30,7 @@ class AnnotationSet(BaseModel):
     accepted: int
     rejected: int
     created_at: datetime
+    created_by: str = Field("local", description="Id of the API key; `local` without keys")
 
 
 class AnnotationSetReport(AnnotationSet):

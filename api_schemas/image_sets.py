@@ -39,6 +39,7 @@ class ImageSet(BaseModel):
     status: Literal["receiving", "ready"]
     counts: ImageSetCounts
     created_at: datetime
+    created_by: str = Field("local", description="Id of the API key; `local` without keys")
     links: dict[str, str]
 
 

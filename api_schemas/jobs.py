@@ -146,6 +146,7 @@ class Job(BaseModel):
     metadata: dict[str, str]
     retry_of: str | None = None
     created_at: datetime
+    created_by: str = Field("local", description="Id of the API key; `local` without keys")
     started_at: datetime | None = None
     finished_at: datetime | None = None
     result: dict[str, Any] | None = None

@@ -44,6 +44,7 @@ class ModelVersion(BaseModel):
     provenance: dict[str, Any]
     problem: Problem | None = None
     created_at: datetime
+    created_by: str = Field("local", description="Id of the API key; `local` without keys")
 
 
 class Model(BaseModel):

@@ -8,7 +8,7 @@ from api_schemas.ids import new_id
 from storage.catalog import image_sets
 from storage.catalog.engine import db_now
 from storage.catalog.evaluation_annotations import add_annotation_set
-from storage.catalog.tables import AnnotationRow, AnnotationSetRow
+from storage.catalog.tables import LOCAL, AnnotationRow, AnnotationSetRow
 
 
 def images_by_stem(session: Session, image_set_id: str) -> dict[str, tuple[str, str]]:
@@ -40,6 +40,7 @@ def store(
     ontology: dict[str, Any],
     annotations: list[tuple[str, str, str]],
     rejected: int,
+    created_by: str = LOCAL,
 ) -> AnnotationSetRow:
     """Insert an annotation set; `annotations` are (external id, image digest, object key)."""
     row = AnnotationSetRow(
@@ -50,6 +51,7 @@ def store(
         accepted=len(annotations),
         rejected=rejected,
         created_at=db_now(),
+        created_by=created_by,
     )
     rows = [
         AnnotationRow(

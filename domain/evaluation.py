@@ -8,7 +8,7 @@ from domain import job_states, jobs, models
 from storage.catalog import evaluation_annotations
 from storage.catalog.annotations import get_annotation_set
 from storage.catalog.models import get_version as get_version_row
-from storage.catalog.tables import AnnotationSetRow, JobRow, ModelVersionRow
+from storage.catalog.tables import LOCAL, AnnotationSetRow, JobRow, ModelVersionRow
 
 
 def get_evaluation_set(session: Session, annotation_set_id: str) -> AnnotationSetRow:
@@ -29,7 +29,9 @@ def get_evaluation_set(session: Session, annotation_set_id: str) -> AnnotationSe
     return row
 
 
-def create_evaluate(session: Session, request: EvaluateJobCreate) -> JobRow:
+def create_evaluate(
+    session: Session, request: EvaluateJobCreate, created_by: str = LOCAL
+) -> JobRow:
     """Create a job that scores labels or a model against true labels.
 
     Raises:
@@ -60,6 +62,7 @@ def create_evaluate(session: Session, request: EvaluateJobCreate) -> JobRow:
         metadata=request.metadata,
         version=version,
         pipeline=request.pipeline if request.model is not None else None,
+        created_by=created_by,
     )
 
 

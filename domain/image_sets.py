@@ -10,7 +10,7 @@ from api_schemas.ids import new_id
 from api_schemas.problems import NotFound
 from storage.catalog import image_sets
 from storage.catalog.engine import Catalog
-from storage.catalog.tables import ImageSetEntryRow, ImageSetRow
+from storage.catalog.tables import LOCAL, ImageSetEntryRow, ImageSetRow
 
 BATCH_ROWS = 500
 
@@ -78,10 +78,12 @@ class Intake:
         return self.counts["accepted"] + self.counts["duplicate"]
 
 
-def store_entries(catalog: Catalog, intake: Intake, name: str | None) -> None:
+def store_entries(
+    catalog: Catalog, intake: Intake, name: str | None, created_by: str = LOCAL
+) -> None:
     """Write a set with its entries, ≤ 500 rows a transaction; it is not ready yet."""
     with catalog.write() as session:
-        image_sets.add_image_set(session, intake.image_set_id, name)
+        image_sets.add_image_set(session, intake.image_set_id, name, created_by)
     for images in _batches(list(intake.images.values())):
         with catalog.write() as session:
             image_sets.add_images(session, images)

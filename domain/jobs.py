@@ -129,7 +129,9 @@ def new_job_row(
     return row
 
 
-def create_generate(session: Session, request: GenerateJobCreate, max_queued: int) -> JobRow:
+def create_generate(
+    session: Session, request: GenerateJobCreate, max_queued: int, created_by: str = LOCAL
+) -> JobRow:
     """Create a job that labels every image of a set.
 
     Raises:
@@ -153,10 +155,11 @@ def create_generate(session: Session, request: GenerateJobCreate, max_queued: in
         metadata=request.metadata,
         version=version,
         pipeline=request.pipeline,
+        created_by=created_by,
     )
 
 
-def create_adapt(session: Session, request: AdaptJobCreate) -> JobRow:
+def create_adapt(session: Session, request: AdaptJobCreate, created_by: str = LOCAL) -> JobRow:
     """Create a job that re-estimates a model's normalisation statistics on a set of images.
 
     Raises:
@@ -180,6 +183,7 @@ def create_adapt(session: Session, request: AdaptJobCreate) -> JobRow:
         failure_policy=request.failure_policy.model_dump(),
         metadata=request.metadata,
         version=version,
+        created_by=created_by,
     )
 
 
@@ -200,7 +204,9 @@ def cancel(catalog: Catalog, job_id: str) -> JobRow:
         return job
 
 
-def create_retry(session: Session, job_id: str, only: str, max_queued: int) -> JobRow:
+def create_retry(
+    session: Session, job_id: str, only: str, max_queued: int, created_by: str = LOCAL
+) -> JobRow:
     """Create a new job for what a finished one left undone, with the fits of that job.
 
     ``only="failed"`` takes over the labels that succeeded and works on the rest; ``"all"`` works
@@ -230,6 +236,7 @@ def create_retry(session: Session, job_id: str, only: str, max_queued: int) -> J
         failure_policy=old.failure_policy,
         metadata=old.job_metadata,
         pipeline=pipeline,
+        created_by=created_by,
     )
     row.model_version_id = old.model_version_id
     row.retry_of = old.id

@@ -24,6 +24,7 @@ from formats.errors import InputRefused
 from formats.index_png import decode_label_png, encode_label_png
 from service import openapi, rendering
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
+from service.principals import Caller, Principal
 from service.state import ServiceState, State
 from service.uploads import Upload, fingerprint, read_upload
 from storage.catalog import image_sets
@@ -50,7 +51,11 @@ CLASSES_FILE = "classes.json"
     ),
 )
 async def create_annotations(
-    image_set_id: str, request: Request, state: State, idempotency_key: IdempotencyKey = None
+    image_set_id: str,
+    request: Request,
+    state: State,
+    caller: Caller,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """PNGs are matched to images by file stem. Labels of purpose `evaluation` never train."""
     fields = {"purpose", "stored_ignore_value"}
@@ -58,7 +63,7 @@ async def create_annotations(
         content = await fingerprint(upload)
         path = f"/v1/image-sets/{image_set_id}/annotations"
         ticket = Ticket(state, idempotency_key, fingerprint_of("POST", path, content))
-        return await run_in_threadpool(_create, state, image_set_id, upload, ticket)
+        return await run_in_threadpool(_create, state, caller, image_set_id, upload, ticket)
 
 
 @router.get("/annotation-sets/{annotation_set_id}", summary="One annotation set")
@@ -70,7 +75,9 @@ def get_annotations(annotation_set_id: str, state: State) -> AnnotationSet:
         return rendering.annotation_set(row)
 
 
-def _create(state: ServiceState, image_set_id: str, upload: Upload, ticket: Ticket) -> Response:
+def _create(
+    state: ServiceState, caller: Principal, image_set_id: str, upload: Upload, ticket: Ticket
+) -> Response:
     purpose = _purpose(upload)
     stored = ticket.replay()
     if stored is not None:
@@ -101,6 +108,7 @@ def _create(state: ServiceState, image_set_id: str, upload: Upload, ticket: Tick
                 ontology=_wire(ontology).model_dump(mode="json"),
                 annotations=reader.accepted,
                 rejected=len(reader.entries) - len(reader.accepted),
+                created_by=caller.id,
             )
             rendered = rendering.annotation_set(row)
             report = AnnotationSetReport(**rendered.model_dump(), files=reader.entries)

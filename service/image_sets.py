@@ -21,6 +21,7 @@ from service import openapi, rendering
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.ingest import ingest
 from service.paging import PageSize, PageToken, decode_position, decode_token, encode_token
+from service.principals import Caller, Principal
 from service.state import ServiceState, State
 from service.uploads import Upload, fingerprint, read_upload
 from storage.catalog import image_sets
@@ -66,23 +67,23 @@ def report_of(row: ImageSetRow, intake: Intake) -> ImageSetReport:
     ),
 )
 async def create_image_set(
-    request: Request, state: State, idempotency_key: IdempotencyKey = None
+    request: Request, state: State, caller: Caller, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Store images and report on every file: accepted, duplicate, or rejected with the reason."""
     async with read_upload(request, state, file_field="files", fields={"name"}) as upload:
         content = await fingerprint(upload)
         ticket = Ticket(state, idempotency_key, fingerprint_of("POST", "/v1/image-sets", content))
-        return await run_in_threadpool(_create, state, upload, ticket)
+        return await run_in_threadpool(_create, state, caller, upload, ticket)
 
 
-def _create(state: ServiceState, upload: Upload, ticket: Ticket) -> Response:
+def _create(state: ServiceState, caller: Principal, upload: Upload, ticket: Ticket) -> Response:
     name = checked_name(upload)
     stored = ticket.replay()
     if stored is not None:
         return stored
     with ticket:
         intake = ingest(state, upload, ticket.renew)
-        use_cases.store_entries(state.catalog, intake, name)
+        use_cases.store_entries(state.catalog, intake, name, caller.id)
         with state.catalog.write() as session:
             row = use_cases.close(session, intake)
             body = report_of(row, intake).model_dump_json()

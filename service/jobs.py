@@ -26,6 +26,7 @@ from domain import jobs as use_cases
 from service import openapi, rendering
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.paging import PageSize, PageToken, decode_position, decode_token, encode_token
+from service.principals import Caller
 from service.state import ServiceState, State
 from storage.catalog import items, jobs, labels
 from storage.catalog.tables import JobItemRow, JobRow, LabelRow
@@ -35,13 +36,16 @@ RESULT_PAGE_ROWS = 500
 
 
 def _create_row(
-    session: Session, request: GenerateJobCreate | EvaluateJobCreate | AdaptJobCreate, limit: int
+    session: Session,
+    request: GenerateJobCreate | EvaluateJobCreate | AdaptJobCreate,
+    limit: int,
+    created_by: str,
 ) -> JobRow:
     if isinstance(request, GenerateJobCreate):
-        return use_cases.create_generate(session, request, limit)
+        return use_cases.create_generate(session, request, limit, created_by)
     if isinstance(request, EvaluateJobCreate):
-        return evaluation.create_evaluate(session, request)
-    return use_cases.create_adapt(session, request)
+        return evaluation.create_evaluate(session, request, created_by)
+    return use_cases.create_adapt(session, request, created_by)
 
 
 def _accepted(body: str, location: str) -> Response:
@@ -53,6 +57,7 @@ def _accepted(body: str, location: str) -> Response:
 def create_job(
     request: Annotated[JobCreate, Body(openapi_examples=openapi.JOB_EXAMPLES)],
     state: State,
+    caller: Caller,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Start a job on an image set that is uploaded already. Always 202, never the result."""
@@ -62,7 +67,7 @@ def create_job(
     if stored is not None:
         return stored
     with ticket, state.catalog.write() as session:
-        row = _create_row(session, request, state.settings.max_queued_images)
+        row = _create_row(session, request, state.settings.max_queued_images, caller.id)
         body = rendering.job(session, row).model_dump_json()
         location = f"/v1/jobs/{row.id}"
         ticket.complete(session, 202, location, body)
@@ -198,6 +203,7 @@ def cancel_job(job_id: str, state: State) -> Response:
 def retry_job(
     job_id: str,
     state: State,
+    caller: Caller,
     request: Annotated[RetryRequest | None, Body(openapi_examples=openapi.RETRY_EXAMPLES)] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -211,7 +217,7 @@ def retry_job(
         return stored
     with ticket, state.catalog.write() as session:
         limit = state.settings.max_queued_images
-        row = use_cases.create_retry(session, job_id, request.only, limit)
+        row = use_cases.create_retry(session, job_id, request.only, limit, caller.id)
         body = rendering.job(session, row).model_dump_json()
         location = f"/v1/jobs/{row.id}"
         ticket.complete(session, 202, location, body)

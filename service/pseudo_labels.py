@@ -21,6 +21,7 @@ from service import openapi, rendering
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.image_sets import checked_name, report_of
 from service.ingest import ingest
+from service.principals import Caller, Principal
 from service.problems import validation_problem
 from service.state import ServiceState, State
 from service.uploads import Upload, fingerprint, read_upload
@@ -50,7 +51,7 @@ REPORTED_PROBLEMS = 100
     ),
 )
 async def create_pseudo_labels(
-    request: Request, state: State, idempotency_key: IdempotencyKey = None
+    request: Request, state: State, caller: Caller, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Upload images (or a zip of them) and label them with a model.
 
@@ -60,10 +61,11 @@ async def create_pseudo_labels(
     async with read_upload(request, state, file_field="files", fields=FIELDS) as upload:
         content = await fingerprint(upload)
         key = fingerprint_of("POST", "/v1/pseudo-labels", content)
-        return await run_in_threadpool(_create, state, upload, Ticket(state, idempotency_key, key))
+        ticket = Ticket(state, idempotency_key, key)
+        return await run_in_threadpool(_create, state, caller, upload, ticket)
 
 
-def _create(state: ServiceState, upload: Upload, ticket: Ticket) -> Response:
+def _create(state: ServiceState, caller: Principal, upload: Upload, ticket: Ticket) -> Response:
     request = parse_fields(upload.fields)
     name = checked_name(upload)
     stored = ticket.replay()
@@ -75,13 +77,14 @@ def _create(state: ServiceState, upload: Upload, ticket: Ticket) -> Response:
         intake = ingest(state, upload, ticket.renew)
         if not intake.usable:
             raise _no_usable_image(intake)
-        image_set_use_cases.store_entries(state.catalog, intake, name)
+        image_set_use_cases.store_entries(state.catalog, intake, name, caller.id)
         with state.catalog.write() as session:
             row = image_set_use_cases.close(session, intake)
             job = use_cases.create_generate(
                 session,
                 request.model_copy(update={"image_set": row.id}),
                 state.settings.max_queued_images,
+                caller.id,
             )
             created = PseudoLabelsCreated(
                 image_set=report_of(row, intake), job=rendering.job(session, job)

@@ -60,6 +60,7 @@ def _image_set_fields(row: ImageSetRow) -> dict[str, Any]:
             rejected=row.rejected,
         ),
         "created_at": _time(row.created_at),
+        "created_by": row.created_by,
         "links": {
             "self": f"/v1/image-sets/{row.id}",
             "images": f"/v1/image-sets/{row.id}/images",
@@ -111,6 +112,7 @@ def model_version(row: ModelVersionRow) -> ModelVersion:
         provenance=row.provenance,
         problem=_problem(row.problem),
         created_at=_time(row.created_at),
+        created_by=row.created_by,
     )
 
 
@@ -123,6 +125,7 @@ def annotation_set(row: AnnotationSetRow) -> AnnotationSet:
         accepted=row.accepted,
         rejected=row.rejected,
         created_at=_time(row.created_at),
+        created_by=row.created_by,
     )
 
 
@@ -160,6 +163,7 @@ def job(session: Session, row: JobRow) -> Job:
         metadata=row.job_metadata,
         retry_of=row.retry_of,
         created_at=_time(row.created_at),
+        created_by=row.created_by,
         started_at=_optional_time(row.started_at),
         finished_at=_optional_time(row.finished_at),
         result=row.result,

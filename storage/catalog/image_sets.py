@@ -7,15 +7,25 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from storage.catalog.engine import db_now
-from storage.catalog.tables import ImageRow, ImageSetEntryRow, ImageSetRow
+from storage.catalog.tables import LOCAL, ImageRow, ImageSetEntryRow, ImageSetRow
 from storage.catalog.upsert import insert_new
 
 BATCH_ROWS = 500
 
 
-def add_image_set(session: Session, image_set_id: str, name: str | None) -> None:
+def add_image_set(
+    session: Session, image_set_id: str, name: str | None, created_by: str = LOCAL
+) -> None:
     """Insert an empty image set that is still receiving files."""
-    session.add(ImageSetRow(id=image_set_id, name=name, status="receiving", created_at=db_now()))
+    session.add(
+        ImageSetRow(
+            id=image_set_id,
+            name=name,
+            status="receiving",
+            created_at=db_now(),
+            created_by=created_by,
+        )
+    )
 
 
 def get_image_set(session: Session, image_set_id: str) -> ImageSetRow | None:
