@@ -125,7 +125,7 @@ class QuotaExceeded(ProblemError):
 class SourceProblem(ProblemError):
     """A file elsewhere that could not be fetched. `detail` names no resolved address, no query."""
 
-    code, title, status = "source-refused", "The source is not fetched from here", 422
+    code, title, status = "source-refused", "The source cannot be used", 422
 
 
 class SourceRefused(SourceProblem):
@@ -156,6 +156,31 @@ class SecretsUnreadable(ProblemError):
 class StorageUnavailable(ProblemError):
     code, title, status = "storage-unavailable", "The object store did not answer", 503
     retryable = True
+
+
+class StorageReadOnly(StorageUnavailable):
+    code, title = "storage-read-only", "The object store cannot be written to"
+
+
+class StorageFull(StorageUnavailable):
+    code, title, status = "storage-full", "No room is left in the object store", 507
+
+
+class UploadIncomplete(ProblemError):
+    code, title, status = "upload-incomplete", "Parts of the upload are missing", 409
+
+
+class UploadBusy(ProblemError):
+    code, title, status = "upload-busy", "The upload is being completed", 409
+    retryable = True
+
+
+class PartSizeMismatch(ProblemError):
+    code, title, status = "part-size-mismatch", "The part has another size than was agreed", 422
+
+
+class UploadDigestMismatch(ProblemError):
+    code, title, status = "upload-digest-mismatch", "The file is not the one that was announced", 422
 
 
 class WorkerLost(ProblemError):

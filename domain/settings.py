@@ -11,6 +11,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from storage.store_address import S3Options, StoreAddress
+
 
 class Settings(BaseSettings):
     """Settings of one installation; all processes of it read the same."""
@@ -30,6 +32,40 @@ class Settings(BaseSettings):
     )
     objects_url: str | None = Field(
         None, description="Objects: `file:///…` or `s3://bucket/prefix`; default data_dir/objects"
+    )
+    s3_endpoint: str | None = Field(
+        None,
+        pattern="^https?://[^/@?#]+/?$",
+        description="`https://host` of an S3 service other than Amazon's; plain http only if it "
+        "says http",
+    )
+    s3_public_endpoint: str | None = Field(
+        None,
+        pattern="^https?://[^/@?#]+/?$",
+        description="The same service as clients reach it, for presigned links",
+    )
+    s3_region: str | None = Field(None, description="Default `AWS_REGION`, or else us-east-1")
+    s3_access_key_id: str | None = Field(
+        None, description="Default `AWS_ACCESS_KEY_ID`, or else the role of the machine"
+    )
+    s3_secret_access_key: SecretStr | None = Field(
+        None, description="Default `AWS_SECRET_ACCESS_KEY`"
+    )
+    s3_session_token: SecretStr | None = Field(None, description="Of temporary credentials")
+    s3_timeout_seconds: float = Field(
+        10.0, gt=0, le=300, description="A small request to S3, and the longest silence in a large"
+    )
+    s3_retries: int = Field(
+        3, ge=0, le=10, description="Repetitions of a request that met a 5xx or a lost connection"
+    )
+    presigned_seconds: int = Field(
+        900, ge=1, le=7 * 24 * 3600, description="Life of a presigned link"
+    )
+    redirect_bytes: int = Field(
+        8 * 2**20, ge=0, description="Files from this size on are answered with a presigned link"
+    )
+    min_free_bytes: int = Field(
+        512 * 2**20, ge=0, description="Room that stays free on the disk of local objects; beyond it 507"
     )
     model_cache_dir: Path | None = Field(
         None, description="Local copies of model versions; default data_dir/model-cache"
@@ -62,6 +98,21 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(64_000_000, ge=1, description="Largest image, width × height")
     max_archive_entries: int = Field(100_000, ge=1, description="Files in one zip")
     max_archive_bytes: int = Field(20 * 2**30, ge=2**10, description="Unpacked size of one zip")
+    upload_max_bytes: int = Field(
+        200 * 2**30, ge=1, description="Largest file of a resumable upload (`POST /v1/uploads`)"
+    )
+    upload_min_part_bytes: int = Field(
+        5 * 2**20, ge=1, description="Smallest part of such an upload but the last; S3's own least"
+    )
+    upload_max_open: int = Field(
+        100, ge=1, description="Resumable uploads that are not complete; beyond it 429"
+    )
+    upload_hours: float = Field(
+        168.0, gt=0, description="A resumable upload is deleted so long after its last step"
+    )
+    max_model_bytes: int = Field(
+        20 * 2**30, ge=2**10, description="All files of one uploaded model together"
+    )
     max_queued_images: int = Field(
         2_000_000, ge=1, description="Unfinished images of all jobs; beyond it 429"
     )
@@ -103,6 +154,24 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """Address of the object store."""
         return self.objects_url or (self.data_dir.absolute() / "objects").as_uri()
+
+    @cached_property
+    def store_address(self) -> StoreAddress:
+        """The object store, with the keys to it."""
+        return StoreAddress(
+            url=self.store_url,
+            min_free_bytes=self.min_free_bytes,
+            s3=S3Options(
+                endpoint=self.s3_endpoint,
+                public_endpoint=self.s3_public_endpoint,
+                region=self.s3_region,
+                access_key_id=self.s3_access_key_id,
+                secret_access_key=self.s3_secret_access_key,
+                session_token=self.s3_session_token,
+                timeout_seconds=self.s3_timeout_seconds,
+                retries=self.s3_retries,
+            ),
+        )
 
     @cached_property
     def broker_url(self) -> str:

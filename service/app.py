@@ -17,6 +17,7 @@ from service import (
     jobs,
     labels,
     models,
+    ontologies,
     pipelines,
     problems,
     pseudo_labels,
@@ -36,7 +37,17 @@ Images of a new domain in, pseudo-labels out: each with a confidence map and a q
 Start with `POST /v1/pseudo-labels`, poll `GET /v1/jobs/{id}`, read `GET /v1/jobs/{id}/results`.
 Errors are `application/problem+json`; `detail` says what to do.
 """
-ROUTERS = (pseudo_labels, image_sets, annotations, models, pipelines, jobs, labels, health)
+ROUTERS = (
+    pseudo_labels,
+    image_sets,
+    annotations,
+    models,
+    ontologies,
+    pipelines,
+    jobs,
+    labels,
+    health,
+)
 
 
 def create_app(settings: Settings | None = None, state: ServiceState | None = None) -> FastAPI:
@@ -79,7 +90,7 @@ def open_state(settings: Settings) -> ServiceState:
     return ServiceState(
         settings=settings,
         catalog=Catalog(settings.catalog_url),
-        objects=Objects.open(settings.store_url),
+        objects=Objects.open(settings.store_address),
         queue=Queue(settings.broker_url),
     )
 

@@ -44,7 +44,7 @@ def main() -> None:
     catalog = Catalog(settings.catalog_url)
     row = store_folder(
         catalog,
-        Objects.open(settings.store_url),
+        Objects.open(settings.store_address),
         arguments.folder,
         name=arguments.name,
         facts=facts,

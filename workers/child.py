@@ -37,7 +37,7 @@ def build_runtime(settings: Settings, worker_id: str, progress: Progress, device
     """
     catalog = Catalog(settings.catalog_url)
     require_current(catalog.engine)
-    objects = Objects.open(settings.store_url)
+    objects = Objects.open(settings.store_address)
     models = ModelCache(settings.cache_dir, objects, settings.model_cache_max_bytes, device)
     return Runtime(
         settings=settings,

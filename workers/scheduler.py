@@ -166,7 +166,7 @@ def main() -> None:
     catalog = Catalog(settings.catalog_url)
     require_current(catalog.engine)
     scheduler = Scheduler(
-        settings, catalog, Objects.open(settings.store_url), Queue(settings.broker_url)
+        settings, catalog, Objects.open(settings.store_address), Queue(settings.broker_url)
     )
     signal.signal(signal.SIGTERM, scheduler.stop)
     signal.signal(signal.SIGINT, scheduler.stop)

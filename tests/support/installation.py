@@ -100,7 +100,7 @@ def installation(catalog_url: str, folder: Path, **settings_changes: Any) -> Ite
         **settings_changes,
     )
     catalog = Catalog(catalog_url)
-    objects = Objects.open(settings.store_url)
+    objects = Objects.open(settings.store_address)
     queue = ListQueue()
     models = ModelCache(settings.cache_dir, objects, settings.model_cache_max_bytes, "cpu")
     runtime = Runtime(settings, catalog, objects, queue, models, WORKER_ID)
