@@ -82,3 +82,16 @@ PIPELINE_EXAMPLES: dict[str, Any] = {
         },
     }
 }
+ONTOLOGY_EXAMPLES: dict[str, Any] = {
+    "street": {
+        "summary": "Three classes",
+        "value": {
+            "name": "street",
+            "classes": [
+                {"name": "road", "color": [128, 64, 128], "aliases": ["street"], "train_id": 0},
+                {"name": "sky", "color": [70, 130, 180], "train_id": 10},
+                {"name": "car", "kind": "thing"},
+            ],
+        },
+    }
+}

@@ -19,6 +19,12 @@ OPERATIONS = {
     "POST /v1/jobs/{job_id}:cancel", "POST /v1/jobs/{job_id}:retry", "GET /v1/labels/{label_id}",
     "GET /v1/labels/{label_id}/artifacts/{name}", "GET /healthz", "GET /readyz",
     "POST /v1/pipelines", "GET /v1/pipelines", "GET /v1/pipelines/{name}",
+    "POST /v1/ontologies", "GET /v1/ontologies", "GET /v1/ontologies/{ontology_id}",
+    "GET /v1/ontologies/{ontology_id}/label-studio-config",
+    "GET /v1/ontologies/{ontology_id}/cvat-labels",
+    "GET /v1/models/{name}/versions/{number}/ontology",
+    "GET /v1/models/{name}/versions/{number}/ontology/label-studio-config",
+    "GET /v1/models/{name}/versions/{number}/ontology/cvat-labels",
     "GET /v1/pipelines/{name}/versions", "GET /v1/pipelines/{name}/versions/{number}",
 }  # fmt: skip
 
