@@ -245,6 +245,7 @@ class ChunkRow(Base):
     owner: Mapped[str | None] = mapped_column(Id)
     lease_epoch: Mapped[int] = mapped_column(default=0)
     lease_until: Mapped[float | None]
+    claimed_at: Mapped[float | None]  # by who holds it; the time until its end is accounted
     sent_at: Mapped[float | None]
     kills: Mapped[int] = mapped_column(default=0)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -322,14 +323,14 @@ class EventRow(Base):
     """Something that happened to a job and is told to who streams it; kept for some days.
 
     `seq` is the job's `event_seq` at that moment. Successes of items are not stored here: they
-    come from the items' own `finish_seq`.
+    come from the items' own `finish_seq`; nor is progress, which is what the job's row says.
     """
 
     __tablename__ = "event"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True)
-    # job.status | job.progress | stage.status | item.failed | job.done
+    # job.status | stage.status | item.failed | job.done
     type: Mapped[str] = mapped_column(String(32))
     data: Mapped[dict[str, Any]]
     created_at: Mapped[float]

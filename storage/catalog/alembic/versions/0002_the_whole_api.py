@@ -236,6 +236,9 @@ def upgrade() -> None:
         )
         batch_op.add_column(sa.Column("deleted_at", sa.Double(), nullable=True))
 
+    with op.batch_alter_table("chunk", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("claimed_at", sa.Double(), nullable=True))
+
     with op.batch_alter_table("worker", schema=None) as batch_op:
         batch_op.add_column(sa.Column("facts", sa.JSON(none_as_null=True), nullable=True))
 
@@ -244,6 +247,9 @@ def downgrade() -> None:
     op.execute("DELETE FROM job WHERE image_set_id IS NULL")  # kinds that are not known before
     with op.batch_alter_table("worker", schema=None) as batch_op:
         batch_op.drop_column("facts")
+
+    with op.batch_alter_table("chunk", schema=None) as batch_op:
+        batch_op.drop_column("claimed_at")
 
     with op.batch_alter_table("model_version", schema=None) as batch_op:
         batch_op.alter_column(
