@@ -1,15 +1,25 @@
 """Jobs and their items: what may be asked for, and what is told about it."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from api_schemas.ids import AnnotationSetId, ImageSetId, JobId
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import Problem
 
-JobType = Literal["generate", "evaluate", "adapt"]
+JobType = Literal["generate", "refine", "evaluate", "adapt"]
 JobStatus = Literal[
     "queued",
     "validating",
@@ -26,12 +36,32 @@ DONE_STATUSES: Final = ("succeeded", "partial", "failed", "cancelled", "expired"
 ItemStatus = Literal["queued", "running", "succeeded", "failed", "skipped", "cancelled"]
 
 ModelReference = Annotated[str, Field(min_length=1, max_length=80, examples=["demo", "demo:2"])]
+NO_ZERO_BYTE: Final = r"^[^\u0000]*$"  # PostgreSQL reads no text with one out of a document
 Metadata = Annotated[
     dict[
-        Annotated[str, StringConstraints(max_length=64)],
-        Annotated[str, StringConstraints(max_length=512)],
+        Annotated[str, StringConstraints(max_length=64, pattern=NO_ZERO_BYTE)],
+        Annotated[str, StringConstraints(max_length=512, pattern=NO_ZERO_BYTE)],
     ],
     Field(max_length=32, description="Yours: up to 32 short strings, returned as they came"),
+]
+
+
+def _text_or_time(value: object) -> object:
+    if not isinstance(value, str | datetime):
+        raise ValueError("write a time as text, such as 2026-11-20T02:00:00Z")
+    return value
+
+
+Time = Annotated[
+    AwareDatetime, BeforeValidator(_text_or_time), Field(examples=["2026-11-20T02:00:00Z"])
+]
+PipelineReference = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}(@[1-9][0-9]{0,8})?$")
+]
+PipelineOrReference = Annotated[
+    Annotated[PipelineConfig, Tag("config")] | Annotated[PipelineReference, Tag("name")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "config"),
+    Field(description="A configuration, or the name of a stored one: `strict` or `strict@2`"),
 ]
 
 
@@ -44,38 +74,85 @@ class FailurePolicy(BaseModel):
     min_failed_images: int = Field(
         20, ge=1, description="The fraction counts only from this many failed images on"
     )
+    max_attempts: int | None = Field(
+        None,
+        ge=1,
+        le=10,
+        description="An image on which a worker died so often is set aside as failed; by default "
+        "SELVAGE_MAX_WORKER_KILLS. Other failures of an image are final at once.",
+    )
 
 
-class _JobCreate(BaseModel):
+class JobCreateBase(BaseModel):
+    """What every job may ask for."""
+
     model_config = ConfigDict(extra="forbid")
 
+    schedule_at: Time | None = Field(
+        None, description="Not begun before; a time in the past means now"
+    )
+    deadline_at: Time | None = Field(
+        None, description="What is not done by then is cancelled; the job ends `expired`"
+    )
     priority: int = Field(0, ge=-100, le=100, description="Higher goes first")
     failure_policy: FailurePolicy = FailurePolicy()
     metadata: Metadata = Field(default_factory=dict)
 
 
-class GenerateJobCreate(_JobCreate):
+class GenerateJobCreate(JobCreateBase):
     """Images and a model → labels."""
 
     type: Literal["generate"]
     image_set: ImageSetId
     model: ModelReference
-    pipeline: PipelineConfig = PipelineConfig()
+    pipeline: PipelineOrReference = PipelineConfig()
 
 
-class EvaluateJobCreate(_JobCreate):
+class LabelsSource(BaseModel):
+    """The labels that a refine job starts from: give one of the two."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: JobId | None = Field(None, description="A generate or refine job that is done")
+    annotation_set: AnnotationSetId | None = Field(
+        None, description="An annotation set of purpose `initial`"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.job is None) == (self.annotation_set is None):
+            raise ValueError("give either `job` or `annotation_set`")
+        return self
+
+
+class RefineJobCreate(JobCreateBase):
+    """Images and the labels that they have → better labels; what stays the same is taken over."""
+
+    type: Literal["refine"]
+    labels: LabelsSource
+    model: ModelReference | None = Field(
+        None,
+        description="By default the version of the labels' model that is current when this job "
+        "starts",
+    )
+    pipeline: PipelineOrReference | None = Field(
+        None, description="By default the pipeline of the job whose labels are refined"
+    )
+
+
+class EvaluateJobCreate(JobCreateBase):
     """Labels of a job, or a model, against annotations of purpose `evaluation`."""
 
     type: Literal["evaluate"]
     annotation_set: AnnotationSetId
     labels_of_job: JobId | None = Field(None, description="Score the labels of this job …")
     model: ModelReference | None = Field(None, description="… or the argmax map of this model")
-    pipeline: PipelineConfig = Field(
+    pipeline: PipelineOrReference = Field(
         PipelineConfig(select=None), description="Used with `model`; without select by default"
     )
 
 
-class AdaptJobCreate(_JobCreate):
+class AdaptJobCreate(JobCreateBase):
     """Re-estimate a model's normalisation statistics on unlabelled images → a new version."""
 
     type: Literal["adapt"]
@@ -87,7 +164,8 @@ class AdaptJobCreate(_JobCreate):
 
 
 JobCreate = Annotated[
-    GenerateJobCreate | EvaluateJobCreate | AdaptJobCreate, Field(discriminator="type")
+    GenerateJobCreate | RefineJobCreate | EvaluateJobCreate | AdaptJobCreate,
+    Field(discriminator="type"),
 ]
 
 
@@ -138,6 +216,7 @@ class Job(BaseModel):
     model: str | None = None
     pipeline: PipelineConfig | None = None
     pipeline_digest: str | None = None
+    pipeline_name: str | None = Field(None, description="`name@version`, if it was asked for so")
     progress: Progress
     counts: ItemCounts
     stages: list[StageCounts]
@@ -145,6 +224,10 @@ class Job(BaseModel):
     failure_policy: FailurePolicy
     metadata: dict[str, str]
     retry_of: str | None = None
+    refined_from: str | None = Field(None, description="The job whose labels are refined")
+    schedule: str | None = Field(None, description="The schedule that started it")
+    schedule_at: datetime | None = None
+    deadline_at: datetime | None = None
     created_at: datetime
     created_by: str = Field("local", description="Id of the API key; `local` without keys")
     started_at: datetime | None = None
