@@ -76,6 +76,14 @@ class ValidationProblem(ProblemError):
     code, title, status = "validation-error", "The request is not valid", 422
 
 
+class Unauthenticated(ProblemError):
+    code, title, status = "unauthenticated", "An API key is needed", 401
+
+
+class Forbidden(ProblemError):
+    code, title, status = "forbidden", "The API key does not allow this", 403
+
+
 class NotFound(ProblemError):
     code, title, status = "not-found", "Not found", 404
 
@@ -180,7 +188,7 @@ class PartSizeMismatch(ProblemError):
 
 
 class UploadDigestMismatch(ProblemError):
-    code, title, status = "upload-digest-mismatch", "The file is not the one that was announced", 422
+    code, title, status = "upload-digest-mismatch", "The file is not the one announced", 422
 
 
 class WorkerLost(ProblemError):

@@ -7,6 +7,7 @@ of a field is its documentation.
 import ipaddress
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -65,7 +66,9 @@ class Settings(BaseSettings):
         8 * 2**20, ge=0, description="Files from this size on are answered with a presigned link"
     )
     min_free_bytes: int = Field(
-        512 * 2**20, ge=0, description="Room that stays free on the disk of local objects; beyond it 507"
+        512 * 2**20,
+        ge=0,
+        description="Room that stays free on the disk of local objects; beyond it 507",
     )
     model_cache_dir: Path | None = Field(
         None, description="Local copies of model versions; default data_dir/model-cache"
@@ -77,7 +80,14 @@ class Settings(BaseSettings):
         256 * 2**20, ge=0, description="Memory in which a worker keeps predictions of a pilot"
     )
 
-    host: str = Field("127.0.0.1", description="Address of the API; only loopback until keys exist")
+    host: str = Field(
+        "127.0.0.1", description="Address of the API; any but loopback needs an API key to exist"
+    )
+    require_keys: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Ask for API keys; auto: unless on loopback with no key made yet; "
+        "never: on loopback only",
+    )
     port: int = Field(8700, ge=0, le=65535, description="Port of the API; 0 takes a free one")
     broker_port: int = Field(
         0, ge=0, le=65535, description="Port of the embedded broker; 0 takes a free one"
@@ -115,6 +125,19 @@ class Settings(BaseSettings):
     )
     max_queued_images: int = Field(
         2_000_000, ge=1, description="Unfinished images of all jobs; beyond it 429"
+    )
+
+    quota_jobs: int | None = Field(
+        None, ge=0, description="Unfinished jobs of one API key that has no quota of its own"
+    )
+    quota_queued_images: int | None = Field(
+        None, ge=0, description="The same: unfinished images of its jobs"
+    )
+    quota_stored_bytes_per_day: int | None = Field(
+        None, ge=0, description="The same: bytes uploaded on one day (UTC)"
+    )
+    quota_device_seconds_per_day: float | None = Field(
+        None, ge=0, description="The same: seconds of work by all workers on one day (UTC)"
     )
 
     lease_seconds: float = Field(60.0, gt=0, description="A chunk without heartbeat is taken back")
