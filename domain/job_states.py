@@ -1,6 +1,7 @@
 """What may happen to a job: counts, the end, cancelling and the failure policy.
 
-All functions work on a job row that the caller has locked (`storage.catalog.jobs.lock_job`).
+All functions work on a job row that the caller has locked (`storage.catalog.jobs.lock_job`). Only
+this module changes `status` and `phase` of a job, so that each change has its event.
 
 Phases of a job, each entered once: ``plan`` (write the items) → ``pilot`` (sample confidences, if
 the selection needs quantiles) → ``label`` (pass 1) → ``fit`` → ``finish`` (the join and pass 2 of a
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from api_schemas.jobs import DONE_STATUSES
 from api_schemas.problems import NoUsableImage, ProblemError, TooManyFailures
+from domain import events
 from storage.catalog import chunks, items
 from storage.catalog.engine import db_now
 from storage.catalog.jobs import COUNTS
@@ -40,20 +42,33 @@ def move(job: JobRow, source: str, target: str, n: int = 1) -> None:
         raise ValueError(f"job {job.id}: {source} would become {left}")
     setattr(job, source, left)
     setattr(job, target, getattr(job, target) + n)
-    job.event_seq += 1
+    events.tick(job)
 
 
 def count_stage_failure(job: JobRow, stage: str) -> None:
     job.stage_failed = {**job.stage_failed, stage: job.stage_failed.get(stage, 0) + 1}
 
 
+def set_status(job: JobRow, status: str) -> None:
+    """Change the status; does nothing if the job has it already."""
+    if job.status != status:
+        job.status = status
+        events.status_changed(job)
+
+
 def enter(session: Session, job: JobRow, phase: str) -> None:
     """Enter a phase; the first working phase starts the clock."""
-    job.phase = phase
+    _leave_phase(job, phase, "done")
+    events.step_changed(job, phase, "running")
     if job.started_at is None:
         job.started_at = session.scalar(select(db_now()))
-    job.status = "finalizing" if phase == "final" else "running"
-    job.event_seq += 1
+    set_status(job, "finalizing" if phase == "final" else "running")
+
+
+def _leave_phase(job: JobRow, phase: str, how: events.StepStatus) -> None:
+    """Change the phase; how the old one went is told."""
+    old, job.phase = job.phase, phase
+    events.step_changed(job, old, how)
 
 
 def apply_failure_policy(job: JobRow) -> None:
@@ -75,8 +90,7 @@ def apply_failure_policy(job: JobRow) -> None:
 def fail_job(job: JobRow, error: ProblemError) -> None:
     """End a job because of something that concerns all of it; items still open are cancelled."""
     job.error = error.to_json()
-    job.status = "cancelling"
-    job.event_seq += 1
+    set_status(job, "cancelling")
 
 
 def cancel_some(session: Session, job: JobRow) -> None:
@@ -117,7 +131,7 @@ def complete(session: Session, job: JobRow, result: dict[str, Any] | None) -> No
 def _end(session: Session, job: JobRow, status: str) -> None:
     if job.error:
         job.result = None  # never both
-    job.status = status
-    job.phase = "done"
     job.finished_at = session.scalar(select(db_now()))
-    job.event_seq += 1
+    _leave_phase(job, "done", "done" if status in ("succeeded", "partial") else "stopped")
+    set_status(job, status)
+    events.ended(job)

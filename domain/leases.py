@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
 from api_schemas.problems import WorkerLost
-from domain import job_states
+from domain import events, job_states
 from storage.catalog import chunks, items, jobs, labels
 from storage.catalog.chunks import Lease
 from storage.catalog.engine import Catalog
 from storage.catalog.tables import ChunkRow, JobItemRow, JobRow
 
 SPEED_SMOOTHING = 0.5
+NO_DEVICE_KINDS = ("ingest",)  # worked on without the device that quotas count
 ITEM_KINDS = ("label", "finish", "evaluate", "adapt")  # kinds whose items end with the chunk
 
 
@@ -134,22 +135,40 @@ def commit(catalog: Catalog, lease: Lease, work: Commit, lease_seconds: float) -
         if not chunks.renew(session, lease, lease_seconds):
             raise LeaseLost(lease.chunk_id)
         label_ids = _add_labels(session, work.outcomes)
+        failed = [o.position for o in work.outcomes if o.error is not None]
+        names = items.external_ids(session, job.id, failed) if failed else {}
         for outcome in work.outcomes:
-            _apply(session, job, outcome, label_ids)
+            _apply(session, job, outcome, label_ids, names)
         for name, value in work.job_changes.items():
-            setattr(job, name, value)
+            _change(job, name, value)
         if work.seconds_per_image is not None:
             job.seconds_per_image = _smooth(job.seconds_per_image, work.seconds_per_image)
         job_states.apply_failure_policy(job)
         if work.chunk_result is not None:
             chunks.set_result(session, lease, work.chunk_result)
         if work.close:
+            _account(session, job, lease)
             chunks.close(session, lease)
-            job.event_seq += 1
             if items.requeue_items(session, job.id, lease.chunk_id):
                 raise ValueError(f"chunk {lease.chunk_id} closed with items undone")
+        if work.outcomes or work.close:
+            events.tick(job)
         job_states.settle(session, job)
         return job.status
+
+
+def _change(job: JobRow, name: str, value: Any) -> None:
+    if name == "status":
+        job_states.set_status(job, value)
+    else:
+        setattr(job, name, value)
+
+
+def _account(session: Session, job: JobRow, lease: Lease) -> None:
+    """Add the time that a worker had a chunk to that of its job, before the chunk is let go."""
+    row = chunks.get_chunk(session, lease.chunk_id)
+    if row is not None and row.kind not in NO_DEVICE_KINDS:
+        job.device_seconds += chunks.held_seconds(session, lease)
 
 
 def _add_labels(session: Session, outcomes: list[Outcome]) -> dict[str, str]:
@@ -161,7 +180,13 @@ def _add_labels(session: Session, outcomes: list[Outcome]) -> dict[str, str]:
     return labels.add_labels(session, [new[digest] for digest in sorted(new)])
 
 
-def _apply(session: Session, job: JobRow, outcome: Outcome, label_ids: dict[str, str]) -> None:
+def _apply(
+    session: Session,
+    job: JobRow,
+    outcome: Outcome,
+    label_ids: dict[str, str],
+    names: dict[int, str],
+) -> None:
     values: dict[str, Any] = {"stage_seconds": outcome.stage_seconds, "quality": outcome.quality}
     if outcome.error is not None:
         target = "failed"
@@ -184,10 +209,13 @@ def _apply(session: Session, job: JobRow, outcome: Outcome, label_ids: dict[str,
         from_status="running",
         values={**values, "status": target},
     )
-    if ended:
-        job_states.move(job, "running", target)
-        if outcome.evidence_digest is not None:
-            job.evidence_ready += 1
+    if not ended:
+        return
+    job_states.move(job, "running", target)
+    if outcome.error is not None:
+        events.item_failed(job, outcome.position, names[outcome.position], outcome.error)
+    elif outcome.evidence_digest is not None:
+        job.evidence_ready += 1
 
 
 def _smooth(old: float | None, new: float) -> float:
@@ -198,6 +226,7 @@ def release(catalog: Catalog, lease: Lease) -> None:
     """Give a chunk back undone, without blame: the worker was asked to stop."""
     with catalog.write() as session:
         job = jobs.lock_job(session, lease.job_id)
+        _account(session, job, lease)
         if not chunks.give_back(session, lease):
             return
         left = items.requeue_items(session, job.id, lease.chunk_id)
@@ -215,6 +244,7 @@ def take_back(catalog: Catalog, lease: Lease, max_kills: int) -> bool:
     with catalog.write() as session:
         job = jobs.lock_job(session, lease.job_id)
         row = chunks.get_chunk(session, lease.chunk_id)
+        _account(session, job, lease)
         if row is None or not chunks.give_back(session, lease):
             return False
         left = items.requeue_items(session, job.id, lease.chunk_id)
@@ -232,7 +262,7 @@ def take_back(catalog: Catalog, lease: Lease, max_kills: int) -> bool:
         elif len(open_positions) > 1:
             _split(session, row, open_positions)
         elif found[open_positions[0]].kills >= max_kills:
-            _quarantine(session, job, row, open_positions[0])
+            _quarantine(session, job, row, found[open_positions[0]])
         job_states.settle(session, job)
         return True
 
@@ -261,20 +291,23 @@ def _split(session: Session, row: Any, positions: list[int]) -> None:
     row.status = "done"
 
 
-def _quarantine(session: Session, job: JobRow, row: Any, position: int) -> None:
+def _quarantine(session: Session, job: JobRow, row: Any, item: JobItemRow) -> None:
     error = WorkerLost(
         "A worker died each time that it worked on this image, so the image was set aside. "
         "Check the file, or give the worker more memory, and retry the job."
-    )
+    ).to_json()
+    values = {"status": "failed", "error": error, "chunk_id": None}
     ended = items.end_item(
         session,
         job.id,
-        position,
+        item.position,
         from_status="queued",
-        values={"status": "failed", "error": error.to_json(), "chunk_id": None},
+        values={**values, "finish_seq": job.event_seq + 1},
     )
     if ended:
         job_states.move(job, "queued", "failed")
+        events.item_failed(job, item.position, item.external_id, error)
         job_states.count_stage_failure(job, "predict")
+        events.tick(job)
         job_states.apply_failure_policy(job)
     row.status = "done"

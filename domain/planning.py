@@ -46,9 +46,7 @@ def plan(catalog: Catalog, job_id: str) -> None:
             job = jobs.lock_job(session, job_id)
             if job.phase != "plan" or job.status not in ("queued", "validating"):
                 return
-            if job.status == "queued":
-                job.status = "validating"
-                job.event_seq += 1
+            job_states.set_status(job, "validating")
             rows = _next_items(session, job)
             items.add_items(session, rows)
             _count(job, rows)

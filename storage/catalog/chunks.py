@@ -1,5 +1,6 @@
 """Chunks and their leases. A lease is (owner, epoch); every change repeats it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,7 @@ def claim(session: Session, chunk_id: str, owner: str, lease_seconds: float) -> 
             owner=owner,
             lease_epoch=ChunkRow.lease_epoch + 1,
             lease_until=db_now() + lease_seconds,
+            claimed_at=db_now(),
         )
         .returning(ChunkRow.lease_epoch)
     )
@@ -60,6 +62,21 @@ def claim(session: Session, chunk_id: str, owner: str, lease_seconds: float) -> 
 def renew(session: Session, lease: Lease, lease_seconds: float) -> bool:
     """Extend a lease; False if it is not ours any more."""
     return _change(session, lease, {"lease_until": db_now() + lease_seconds})
+
+
+def held_seconds(session: Session, lease: Lease) -> float:
+    """Return how long the holder has had the chunk; at most until its lease ran out."""
+    row = session.execute(
+        select(ChunkRow.claimed_at, ChunkRow.lease_until, db_now().label("now")).where(
+            ChunkRow.id == lease.chunk_id,
+            ChunkRow.status == "claimed",
+            ChunkRow.owner == lease.owner,
+            ChunkRow.lease_epoch == lease.epoch,
+        )
+    ).first()
+    if row is None or row.claimed_at is None or row.lease_until is None:
+        return 0.0
+    return float(max(0.0, min(row.now, row.lease_until) - row.claimed_at))
 
 
 def set_result(session: Session, lease: Lease, result: dict[str, Any]) -> bool:
@@ -137,16 +154,18 @@ def unsend_one(session: Session, chunk_id: str) -> None:
     )
 
 
-def count_in_flight(session: Session) -> int:
-    """Chunks that are with the workers or on their way."""
-    query = select(func.count()).where(ChunkRow.status.in_(("sent", "claimed")))
+def count_in_flight(session: Session, kinds: Collection[str]) -> int:
+    """Chunks of some kinds that are with the workers or on their way."""
+    query = select(func.count()).where(
+        ChunkRow.status.in_(("sent", "claimed")), ChunkRow.kind.in_(kinds)
+    )
     return session.scalar(query) or 0
 
 
-def first_ready(session: Session, job_id: str) -> ChunkRow | None:
+def first_ready(session: Session, job_id: str, kinds: Collection[str]) -> ChunkRow | None:
     query = (
         select(ChunkRow)
-        .where(ChunkRow.job_id == job_id, ChunkRow.status == "ready")
+        .where(ChunkRow.job_id == job_id, ChunkRow.status == "ready", ChunkRow.kind.in_(kinds))
         .order_by(ChunkRow.id)
         .limit(1)
     )

@@ -45,6 +45,14 @@ def items_at(session: Session, job_id: str, positions: Iterable[int]) -> dict[in
     return {row.position: row for row in rows}
 
 
+def external_ids(session: Session, job_id: str, positions: Iterable[int]) -> dict[int, str]:
+    """Return position → external id."""
+    query = select(JobItemRow.position, JobItemRow.external_id).where(
+        JobItemRow.job_id == job_id, JobItemRow.position.in_(list(positions))
+    )
+    return {row.position: row.external_id for row in session.execute(query)}
+
+
 def pending_positions(
     session: Session, job_id: str, *, limit: int, with_evidence: bool
 ) -> list[int]:
