@@ -14,6 +14,7 @@ from storage.catalog import migrations
 from storage.catalog.engine import Catalog
 from tests.support.installation import Installation, installation
 from tests.support.postgres import Postgres, start_postgres
+from tests.support.s3 import S3Server, start_s3
 
 _DATABASE_NUMBERS = count()
 
@@ -22,6 +23,13 @@ _DATABASE_NUMBERS = count()
 def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL server, started for the suite."""
     with start_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """A real S3 service over HTTP, started for the suite."""
+    with start_s3() as server:
         yield server
 
 
@@ -65,4 +73,14 @@ def sqlite_site(tmp_path: Path) -> Iterator[Installation]:
     url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
     migrations.upgrade(url)
     with installation(url, tmp_path / "data") as opened:
+        yield opened
+
+
+@pytest.fixture
+def s3_site(s3_server: S3Server, tmp_path: Path) -> Iterator[Installation]:
+    """The same with its objects on S3."""
+    url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
+    migrations.upgrade(url)
+    changes = s3_server.settings(s3_server.new_bucket())
+    with installation(url, tmp_path / "data", **changes) as opened:
         yield opened
