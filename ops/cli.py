@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -38,6 +39,7 @@ def register(app: typer.Typer) -> None:
     worker.command("label")(worker_label)
     database = _group(app, "db", "The catalog.")
     database.command("upgrade")(db_upgrade)
+    database.command("backup")(db_backup)
     models = _group(app, "models", "Models of the service.")
     models.command("add", **_ANY_ARGUMENTS)(models_add)
     models.command("convert", **_ANY_ARGUMENTS)(models_convert)
@@ -95,6 +97,19 @@ def db_upgrade() -> None:
         settings.data_dir.absolute().mkdir(parents=True, exist_ok=True)
     upgrade(settings.catalog_url)
     typer.echo("The catalog is up to date.")
+
+
+def db_backup(
+    target: Annotated[Path, typer.Argument(help="New file for the copy.", show_default=False)],
+) -> None:
+    """Copy the catalog to a new file, while the service runs (SQLite)."""
+    from ops.backup import CannotBackUp, back_up_catalog
+
+    try:
+        size_bytes = back_up_catalog(_settings().catalog_url, target)
+    except CannotBackUp as error:
+        raise _failure(str(error)) from None
+    typer.echo(f"The catalog was copied to {target} ({size_bytes / 2**20:.1f} MiB).")
 
 
 def models_add(context: typer.Context) -> None:
