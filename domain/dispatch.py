@@ -1,23 +1,32 @@
 """Which chunk goes to the workers next: priority, then a round robin over jobs.
 
-The queue holds at most two chunks per live worker, so that a new job of high priority waits for
-two chunks and not for a queue. Chunks are cut when they are sent, in the size that the measured
-speed of the job asks for.
+A queue holds at most two chunks per live worker, so that a new job of high priority waits for
+two chunks and not for a queue. Each queue is filled by itself. Chunks are cut when they are sent,
+in the size that the measured speed of the job asks for.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
-from storage.catalog import chunks, items, jobs, workers
+from storage.catalog import chunks, items, jobs, turns, workers
 from storage.catalog.engine import Catalog
 from storage.catalog.tables import ChunkRow, JobRow
-from storage.queue import LABEL_QUEUE, Queue
+from storage.queue import KINDS, LABEL_QUEUE, Queue
 
 FIRST_CHUNK_IMAGES: Final = 4
+# (type, phase) of the jobs whose chunks are cut when they are sent; all others write their own
+CUT_PHASES: Final = (
+    ("generate", "label"),
+    ("generate", "finish"),
+    ("refine", "label"),
+    ("refine", "finish"),
+    ("evaluate", "label"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,40 +51,53 @@ def chunk_images(
 
 def dispatch(catalog: Catalog, queue: Queue, limits: DispatchLimits) -> int:
     """Send chunks until every live worker has its share; returns how many were sent."""
+    return sum(_dispatch_to(catalog, queue, name, limits) for name in KINDS)
+
+
+def _dispatch_to(catalog: Catalog, queue: Queue, name: str, limits: DispatchLimits) -> int:
+    """Fill one queue; a job that waits for another one is not in the way."""
+    kinds = KINDS[name]
+    cut = CUT_PHASES if name == LABEL_QUEUE else ()
     sent = 0
-    while (chunk_id := _next_chunk(catalog, limits)) is not None:
-        if not queue.send_chunk(chunk_id):
-            with catalog.write() as session:
-                chunks.unsend_one(session, chunk_id)
-            break
-        sent += 1
-    return sent
-
-
-def _next_chunk(catalog: Catalog, limits: DispatchLimits) -> str | None:
-    """Mark the next chunk as sent and return its id; None when there is no room or no work."""
-    with catalog.read() as session:
-        live = workers.count_live_workers(session, LABEL_QUEUE, limits.worker_silent_seconds)
-        if chunks.count_in_flight(session) >= live * limits.chunks_per_worker:
-            return None
-        candidates = [j.id for j in jobs.unfinished_jobs(session) if j.status == "running"]
-    for job_id in candidates:
-        with catalog.write() as session:
-            job = jobs.lock_job(session, job_id)
-            if job.status != "running":
+    while True:
+        with catalog.read() as session:
+            live = workers.count_live_workers(session, name, limits.worker_silent_seconds)
+            room = live * limits.chunks_per_worker - chunks.count_in_flight(session, kinds)
+            found = turns.jobs_in_turn(session, kinds, cut, room) if room > 0 else []
+        sent_before = sent
+        for job_id in found:
+            chunk_id = _mark_chunk(catalog, job_id, kinds, live, limits)
+            if chunk_id is None:
                 continue
-            chunk = chunks.first_ready(session, job_id) or _cut(session, job, live, limits)
-            if chunk is not None and chunks.mark_sent(session, chunk.id):
-                jobs.take_turn(session, job_id)
-                return chunk.id
-    return None
+            if not queue.send_chunk(chunk_id, name):
+                with catalog.write() as session:
+                    chunks.unsend_one(session, chunk_id)
+                return sent
+            sent += 1
+        if sent == sent_before:
+            return sent
+
+
+def _mark_chunk(
+    catalog: Catalog, job_id: str, kinds: Collection[str], live: int, limits: DispatchLimits
+) -> str | None:
+    """Mark the next chunk of a job as sent and return its id; None when it has none any more."""
+    with catalog.write() as session:
+        job = jobs.lock_job(session, job_id)
+        if job.status != "running":
+            return None
+        chunk = chunks.first_ready(session, job_id, kinds)
+        if chunk is None and (job.type, job.phase) in CUT_PHASES:
+            chunk = _cut(session, job, live, limits)
+        if chunk is None or not chunks.mark_sent(session, chunk.id):
+            return None
+        jobs.take_turn(session, job_id)
+        return chunk.id
 
 
 def _cut(
     session: Session, job: JobRow, live_workers: int, limits: DispatchLimits
 ) -> ChunkRow | None:
-    if job.phase not in ("label", "finish") or job.queued == 0 or job.type == "adapt":
-        return None
     pending = items.pending_positions(
         session, job.id, limit=limits.chunk_max_images, with_evidence=job.phase == "finish"
     )

@@ -13,6 +13,11 @@ from kombu.exceptions import OperationalError
 
 RUN_CHUNK: Final = "workers.run_chunk"
 LABEL_QUEUE: Final = "label"
+LIGHT_QUEUE: Final = "light"  # for workers without torch
+KINDS: Final = {  # queue → kinds of its chunks
+    LABEL_QUEUE: ("pilot", "label", "fit", "finish", "evaluate", "adapt", "validate"),
+    LIGHT_QUEUE: ("ingest",),
+}
 _WAKE_CHANNEL: Final = "selvage:wake"
 _MARKER_KEY: Final = "selvage:marker"
 VISIBILITY_TIMEOUT_SECONDS: Final = 600
@@ -52,10 +57,10 @@ class Queue:
             broker_url, socket_connect_timeout=2, socket_timeout=5, health_check_interval=30
         )
 
-    def send_chunk(self, chunk_id: str) -> bool:
-        """Hand a chunk's id to the workers; False when the broker is away."""
+    def send_chunk(self, chunk_id: str, queue: str = LABEL_QUEUE) -> bool:
+        """Hand a chunk's id to the workers of a queue; False when the broker is away."""
         try:
-            self._app.send_task(RUN_CHUNK, args=[chunk_id], queue=LABEL_QUEUE, retry=False)
+            self._app.send_task(RUN_CHUNK, args=[chunk_id], queue=queue, retry=False)
         except (OperationalError, redis.RedisError, OSError):
             return False
         return True

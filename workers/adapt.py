@@ -11,13 +11,13 @@ from models.normalisation import reestimate_batch_statistics, save_model
 from workers.committing import Committer, Draining
 from workers.context import version_of
 from workers.images import RgbImage, prefetch
+from workers.label_runtime import LabelRuntime
 from workers.model_folder import store_folder
-from workers.runtime import Runtime
 
 MIN_IMAGES = 2
 
 
-def adapt_chunk(runtime: Runtime, claimed: ClaimedChunk) -> None:
+def adapt_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
     """Stream the sample through the model, store the new version, end the job with its name.
 
     Raises:

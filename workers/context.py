@@ -15,7 +15,7 @@ from storage.catalog.tables import ModelVersionRow
 from storage.objects import fit_key
 from workers.identity import Recipe, canonical_digest
 from workers.job_wide import JobWideStage
-from workers.runtime import Runtime
+from workers.label_runtime import LabelRuntime
 
 NOT_OF_THE_LABEL_PATH = ("pilot_images", "seed")
 
@@ -45,7 +45,7 @@ def label_config(config: WireConfig) -> PipelineConfig:
     return PipelineConfig.from_dict({**document, "correct": None})
 
 
-def version_of(runtime: Runtime, claimed: ClaimedChunk) -> ModelVersionRow:
+def version_of(runtime: LabelRuntime, claimed: ClaimedChunk) -> ModelVersionRow:
     """Return the model version of a job.
 
     Raises:
@@ -58,7 +58,7 @@ def version_of(runtime: Runtime, claimed: ClaimedChunk) -> ModelVersionRow:
     return version
 
 
-def load_context(runtime: Runtime, claimed: ClaimedChunk) -> LabelContext:
+def load_context(runtime: LabelRuntime, claimed: ClaimedChunk) -> LabelContext:
     """Load the model (told to the parent, since it may take long) and the fits of a job."""
     version = version_of(runtime, claimed)
     with runtime.catalog.read() as session:
@@ -101,13 +101,13 @@ def _versions(config: PipelineConfig, job_wide: JobWideStage | None) -> dict[str
     return versions
 
 
-def _pilot_fit(runtime: Runtime, digest: str | None) -> PilotFit | None:
+def _pilot_fit(runtime: LabelRuntime, digest: str | None) -> PilotFit | None:
     if digest is None:
         return None
     return PilotFit.from_dict(read_fit(runtime, "pilot", digest))
 
 
-def read_fit(runtime: Runtime, kind: str, digest: str) -> dict[str, Any]:
+def read_fit(runtime: LabelRuntime, kind: str, digest: str) -> dict[str, Any]:
     """Return a stored fit."""
     document: dict[str, Any] = json.loads(runtime.objects.get(fit_key(kind, digest)))
     return document

@@ -14,13 +14,13 @@ from storage.objects import ObjectMissing
 from workers.committing import Committer
 from workers.context import load_context, version_of
 from workers.images import RgbImage
+from workers.label_runtime import LabelRuntime
 from workers.labelling import label_images
-from workers.runtime import Runtime
 
 Scored = tuple[str, RgbImage | None, RgbImage | None, dict[str, Any] | None]
 
 
-def evaluate_chunk(runtime: Runtime, claimed: ClaimedChunk) -> None:
+def evaluate_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
     """Count right and wrong pixels of a chunk's images; all of it is committed at once.
 
     Raises:
@@ -47,7 +47,7 @@ def evaluate_chunk(runtime: Runtime, claimed: ClaimedChunk) -> None:
 
 
 def _count(
-    runtime: Runtime,
+    runtime: LabelRuntime,
     counts: QualityAccumulator,
     truth_key: str,
     label: RgbImage | None,
@@ -69,7 +69,7 @@ def _count(
     return None
 
 
-def _labels(runtime: Runtime, claimed: ClaimedChunk, digests: list[str]) -> Iterator[Scored]:
+def _labels(runtime: LabelRuntime, claimed: ClaimedChunk, digests: list[str]) -> Iterator[Scored]:
     job_id = claimed.job.params.get("labels_of_job")
     if job_id is not None:
         yield from _labels_of_job(runtime, job_id, digests)
@@ -82,7 +82,7 @@ def _labels(runtime: Runtime, claimed: ClaimedChunk, digests: list[str]) -> Iter
             yield done.digest, done.maps.label, done.maps.confidence, None
 
 
-def _labels_of_job(runtime: Runtime, job_id: str, digests: list[str]) -> Iterator[Scored]:
+def _labels_of_job(runtime: LabelRuntime, job_id: str, digests: list[str]) -> Iterator[Scored]:
     with runtime.catalog.read() as session:
         found = items.labels_by_image(session, job_id, digests)
         rows = labels.get_labels(session, list(found.values()))

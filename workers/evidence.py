@@ -10,8 +10,8 @@ from storage.objects import evidence_key
 from workers.committing import Committer
 from workers.context import LabelContext
 from workers.job_wide import Evidence, SampleEntry, merge_samples
+from workers.label_runtime import LabelRuntime
 from workers.labelling import label_images
-from workers.runtime import Runtime
 
 
 def pack(evidence: Evidence) -> bytes:
@@ -32,7 +32,7 @@ def unpack(data: bytes) -> Evidence:
 
 
 def collect(
-    runtime: Runtime, claimed: ClaimedChunk, committer: Committer, context: LabelContext
+    runtime: LabelRuntime, claimed: ClaimedChunk, committer: Committer, context: LabelContext
 ) -> None:
     """Leave the evidence of each image of a chunk; raises as `workers.label.label_chunk`."""
     stage = context.job_wide

@@ -8,10 +8,11 @@ from workers.committing import Committer
 from workers.context import load_context, read_fit
 from workers.evidence import unpack
 from workers.images import prefetch
+from workers.label_runtime import LabelRuntime
 from workers.runtime import Runtime
 
 
-def finish_chunk(runtime: Runtime, claimed: ClaimedChunk) -> None:
+def finish_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
     """Finish the labels of a chunk; raises as `workers.label.label_chunk`."""
     committer = Committer(runtime, claimed)
     context = load_context(runtime, claimed)

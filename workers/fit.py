@@ -8,10 +8,10 @@ from storage.catalog import chunks
 from storage.objects import fit_key
 from workers.identity import canonical_digest
 from workers.job_wide import merge_samples
-from workers.runtime import Runtime
+from workers.label_runtime import LabelRuntime
 
 
-def fit_chunk(runtime: Runtime, claimed: ClaimedChunk) -> None:
+def fit_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
     """Fit, store the fit under its digest and note it on the job.
 
     Raises:

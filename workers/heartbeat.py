@@ -24,8 +24,9 @@ IDLE_EXIT_SECONDS = 3.0
 class Heartbeat:
     """Beats from its own thread until stopped."""
 
-    def __init__(self, runtime: Runtime, *, host: str, device: str) -> None:
+    def __init__(self, runtime: Runtime, *, queue: str, host: str, device: str) -> None:
         self._runtime = runtime
+        self._queue = queue
         self._host = host
         self._device = device
         self._stop = threading.Event()
@@ -92,7 +93,7 @@ class Heartbeat:
                 add_worker(
                     session,
                     self._runtime.worker_id,
-                    queue="label",
+                    queue=self._queue,
                     host=self._host,
                     pid=os.getpid(),
                     device=self._device,

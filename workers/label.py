@@ -16,14 +16,14 @@ from workers import evidence
 from workers.artefacts import put_label
 from workers.committing import Committer
 from workers.context import LabelContext, load_context
+from workers.label_runtime import LabelRuntime
 from workers.labelling import label_images
-from workers.runtime import Runtime
 
 STORE_THREADS: Final = 2
 STORES_IN_FLIGHT: Final = 4
 
 
-def label_chunk(runtime: Runtime, claimed: ClaimedChunk) -> None:
+def label_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
     """Label the images of a chunk and commit the results as they come.
 
     Raises:
@@ -55,7 +55,9 @@ def label_chunk(runtime: Runtime, claimed: ClaimedChunk) -> None:
     committer.close(seconds_per_image=seconds_per_image)
 
 
-def _reuse_finished(runtime: Runtime, context: LabelContext, committer: Committer) -> list[str]:
+def _reuse_finished(
+    runtime: LabelRuntime, context: LabelContext, committer: Committer
+) -> list[str]:
     """Take over labels that exist already; returns the images that are still to do."""
     by_label = {context.recipe.label_digest(d): d for d in committer.digests}
     with runtime.catalog.read() as session:

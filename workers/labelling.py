@@ -12,7 +12,8 @@ from models.pipeline import LabelMaps
 from models.prediction import Prediction
 from workers.context import LabelContext
 from workers.images import RgbImage, prefetch
-from workers.runtime import Runtime, log
+from workers.label_runtime import LabelRuntime
+from workers.runtime import log
 
 GPU_BATCH_IMAGES: Final = 8
 
@@ -40,7 +41,11 @@ class Labelled:
 
 
 def predict_images(
-    runtime: Runtime, context: LabelContext, digests: Sequence[str], *, need_images: bool = False
+    runtime: LabelRuntime,
+    context: LabelContext,
+    digests: Sequence[str],
+    *,
+    need_images: bool = False,
 ) -> Iterator[Predicted]:
     """Fetch, decode and predict images; those whose prediction is kept come first.
 
@@ -90,7 +95,11 @@ def _predict_batch(context: LabelContext, batch: list[tuple[str, RgbImage]]) -> 
 
 
 def label_images(
-    runtime: Runtime, context: LabelContext, digests: Sequence[str], *, need_images: bool = False
+    runtime: LabelRuntime,
+    context: LabelContext,
+    digests: Sequence[str],
+    *,
+    need_images: bool = False,
 ) -> Iterator[Labelled]:
     """Predict images and finish their labels; arguments and errors as in `predict_images`."""
     for done in predict_images(runtime, context, digests, need_images=need_images):

@@ -1,8 +1,8 @@
 """The parent of a worker process: starts it, listens to its progress, restarts it. No torch.
 
-`python -m workers.parent --device cpu`. A child that dies gives its chunk back at once through
-the catalog; a child that shows no progress for too long is killed first. When this parent is
-killed, the child notices and stops, and the chunk's lease runs out.
+`python -m workers.parent --device cpu` (a label worker) or `--queue light`. A child that dies gives
+its chunk back at once through the catalog; a child that shows no progress for too long is killed
+first. When this parent is killed, the child notices and stops, and the chunk's lease runs out.
 """
 
 import argparse
@@ -24,10 +24,11 @@ from domain.logs import set_up_logs
 from domain.settings import Settings
 from domain.sweep import bury_worker
 from storage.catalog.engine import Catalog
-from storage.queue import Queue
+from storage.queue import LABEL_QUEUE, LIGHT_QUEUE, Queue
 from workers.progress import PROGRESS_FD_VARIABLE
 
 log = structlog.get_logger("workers.parent")
+CHILD_MODULES: Final = {LABEL_QUEUE: "workers.child", LIGHT_QUEUE: "workers.light_child"}
 LISTEN_SECONDS: Final = 0.2
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 10.0
@@ -37,7 +38,7 @@ HEALTHY_SECONDS: Final = 30.0
 class Child:
     """One Celery process and the reading end of its progress pipe."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, queue: str, device: str) -> None:
         self.worker_id = new_id("wrk")
         self.state = "starting"
         self.counter = 0
@@ -51,7 +52,7 @@ class Child:
             PROGRESS_FD_VARIABLE: str(write_fd),
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "workers.child"], env=environment, pass_fds=[write_fd]
+            [sys.executable, "-m", CHILD_MODULES[queue]], env=environment, pass_fds=[write_fd]
         )
         os.close(write_fd)
         os.set_blocking(self._read_fd, False)
@@ -94,8 +95,9 @@ class Child:
 class Parent:
     """Keeps one child alive until told to stop."""
 
-    def __init__(self, settings: Settings, device: str) -> None:
+    def __init__(self, settings: Settings, queue: str, device: str) -> None:
         self._settings = settings
+        self._queue = queue
         self._device = device
         self._stopping = False
 
@@ -109,7 +111,7 @@ class Parent:
     def run(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while not self.is_stopping():
-            child = Child(self._device)
+            child = Child(self._queue, self._device)
             self._watch(child)
             child.close()
             self._bury(child)
@@ -171,11 +173,14 @@ class Parent:
 def main() -> None:
     """Parse the command line and keep a worker alive."""
     parser = argparse.ArgumentParser(prog="python -m workers.parent", description=__doc__)
+    parser.add_argument(
+        "--queue", default=LABEL_QUEUE, choices=sorted(CHILD_MODULES), help="what to work on"
+    )
     parser.add_argument("--device", default=None, help="cpu, cuda, cuda:0 or auto")
     arguments = parser.parse_args()
     settings = Settings()
     set_up_logs(settings)
-    parent = Parent(settings, arguments.device or settings.device)
+    parent = Parent(settings, arguments.queue, arguments.device or settings.device)
     signal.signal(signal.SIGTERM, parent.stop)
     signal.signal(signal.SIGINT, parent.stop)
     parent.run()

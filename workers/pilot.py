@@ -4,11 +4,11 @@ from domain.leases import ClaimedChunk
 from models.selection import ConfidenceHistogram
 from workers.committing import Committer
 from workers.context import load_context
+from workers.label_runtime import LabelRuntime
 from workers.labelling import predict_images
-from workers.runtime import Runtime
 
 
-def pilot_chunk(runtime: Runtime, claimed: ClaimedChunk) -> None:
+def pilot_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
     """Count the confidences of a chunk's images; an unusable image is left to pass 1 to report.
 
     Raises:

@@ -1,41 +1,35 @@
-"""One queue message: claim its chunk, do the work of its kind, give it back when that fails."""
+"""One queue message: claim its chunk, do the work of its kind, give it back when that fails.
+
+Imports no torch: what a process can do is handed in, kind by kind (`workers.label_kinds`,
+`workers.light_kinds`).
+"""
 
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 from api_schemas.problems import ProblemError, StorageUnavailable
 from domain import leases
 from domain.job_states import fail_job, settle
 from domain.leases import ClaimedChunk, LeaseLost
-from models.errors import ModelRefused
 from storage.catalog import jobs
-from workers.adapt import adapt_chunk
 from workers.committing import Draining, JobOver
-from workers.evaluate import evaluate_chunk
-from workers.finish import finish_chunk
-from workers.fit import fit_chunk
-from workers.label import label_chunk
-from workers.model_cache import ModelDamaged
-from workers.pilot import pilot_chunk
 from workers.runtime import Runtime, log
 
-HANDLERS: Final[dict[str, Callable[[Runtime, ClaimedChunk], None]]] = {
-    "pilot": pilot_chunk,
-    "label": label_chunk,
-    "fit": fit_chunk,
-    "finish": finish_chunk,
-    "evaluate": evaluate_chunk,
-    "adapt": adapt_chunk,
-}
+AnyRuntime = TypeVar("AnyRuntime", bound=Runtime)
+Handlers = Mapping[str, Callable[[AnyRuntime, ClaimedChunk], None]]
 STORE_PAUSE_SECONDS: Final = 2.0
 
 
-class ModelUnusable(ProblemError):
-    code, title, status = "model-unusable", "The model cannot be loaded", 500
+class JobHopeless(Exception):
+    """The job must end: its next chunk would meet the same obstacle, which `problem` describes."""
+
+    def __init__(self, problem: ProblemError) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
 
 
-def run_chunk(runtime: Runtime, chunk_id: str) -> None:
+def run_chunk(runtime: AnyRuntime, handlers: Handlers[AnyRuntime], chunk_id: str) -> None:
     """Work on a chunk if nobody else does. Safe to call twice with one id, at any time."""
     if runtime.draining.is_set():
         leases.send_again(runtime.catalog, chunk_id)
@@ -49,7 +43,7 @@ def run_chunk(runtime: Runtime, chunk_id: str) -> None:
     log.info("chunk claimed", images=len(claimed.items), **context)
     runtime.lease = claimed.lease
     try:
-        HANDLERS[claimed.kind](runtime, claimed)
+        handlers[claimed.kind](runtime, claimed)
         log.info("chunk done", **context)
     except LeaseLost:
         log.warning("lease lost; dropping what was not committed", **context)
@@ -60,8 +54,8 @@ def run_chunk(runtime: Runtime, chunk_id: str) -> None:
         leases.release(runtime.catalog, claimed.lease)
         log.error("the object store failed; chunk given back", detail=str(error), **context)
         time.sleep(STORE_PAUSE_SECONDS)
-    except (ModelRefused, ModelDamaged) as error:
-        _fail(runtime, claimed, ModelUnusable(str(error)))
+    except JobHopeless as error:
+        _fail(runtime, claimed, error.problem)
     except Exception as error:  # as if the worker had died: the chunk is split, the image found
         log.error("chunk failed", exc_info=error, **context)
         leases.take_back(runtime.catalog, claimed.lease, settings.max_worker_kills)

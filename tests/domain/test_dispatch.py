@@ -26,7 +26,7 @@ class FakeQueue(Queue):
     is_away: bool = False
     sent: list[str] = field(default_factory=list)
 
-    def send_chunk(self, chunk_id: str) -> bool:
+    def send_chunk(self, chunk_id: str, queue: str = "label") -> bool:
         if not self.is_away:
             self.sent.append(chunk_id)
         return not self.is_away

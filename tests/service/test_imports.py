@@ -18,7 +18,9 @@ print(json.dumps([seconds, sorted(m for m in sys.modules if "." not in m)]))
 """
 
 
-@pytest.mark.parametrize("module", ["service.app", "workers.scheduler", "workers.parent"])
+@pytest.mark.parametrize(
+    "module", ["service.app", "workers.scheduler", "workers.parent", "workers.light_child"]
+)
 def test_nothing_heavy(module: str) -> None:
     output = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(module=module)],

@@ -20,13 +20,17 @@ from storage.catalog.workers import add_worker
 from storage.objects import Objects
 from storage.queue import Queue
 from tests.support.tiny_model import write_tiny_bundle
+from workers.label_kinds import LABEL_HANDLERS
+from workers.label_runtime import LabelRuntime
+from workers.light_kinds import LIGHT_HANDLERS
 from workers.model_cache import ModelCache
 from workers.model_folder import store_folder
 from workers.run_chunk import run_chunk
-from workers.runtime import Runtime
 from workers.scheduler import Scheduler
 
 WORKER_ID = "wrk_00000000000000000000000000"
+LIGHT_WORKER_ID = "wrk_00000000000000000000000001"
+ALL_HANDLERS = {**LABEL_HANDLERS, **LIGHT_HANDLERS}  # one worker plays both
 
 
 @dataclass
@@ -36,7 +40,7 @@ class ListQueue(Queue):
     sent: list[str] = field(default_factory=list)
     wiped: bool = False
 
-    def send_chunk(self, chunk_id: str) -> bool:
+    def send_chunk(self, chunk_id: str, queue: str = "label") -> bool:
         self.sent.append(chunk_id)
         return True
 
@@ -57,7 +61,7 @@ class Installation:
     catalog: Catalog
     objects: Objects
     queue: ListQueue
-    runtime: Runtime
+    runtime: LabelRuntime
     scheduler: Scheduler
     client: TestClient
 
@@ -69,7 +73,7 @@ class Installation:
                 self.scheduler.turn()
                 if not self.queue.sent:
                     return
-            run_chunk(self.runtime, self.queue.sent.pop(0))
+            run_chunk(self.runtime, ALL_HANDLERS, self.queue.sent.pop(0))
         raise AssertionError("the work does not end")
 
     def add_tiny_model(self, folder: Path, name: str = "tiny", seed: int = 0) -> str:
@@ -103,9 +107,10 @@ def installation(catalog_url: str, folder: Path, **settings_changes: Any) -> Ite
     objects = Objects.open(settings.store_address)
     queue = ListQueue()
     models = ModelCache(settings.cache_dir, objects, settings.model_cache_max_bytes, "cpu")
-    runtime = Runtime(settings, catalog, objects, queue, models, WORKER_ID)
+    runtime = LabelRuntime(settings, catalog, objects, queue, WORKER_ID, models=models)
     with catalog.write() as session:
         add_worker(session, WORKER_ID, queue="label", host="here", pid=1, device="cpu")
+        add_worker(session, LIGHT_WORKER_ID, queue="light", host="here", pid=1, device="none")
     state = ServiceState(settings, catalog, objects, queue)
     with TestClient(create_app(settings, state), raise_server_exceptions=False) as client:
         scheduler = Scheduler(settings, catalog, objects, queue)

@@ -16,7 +16,7 @@ from models.prediction import Prediction
 from models.segmentation.loading import load_model
 from tests.support.api import get_items, get_job, get_png, label_bytes, nonzero, post_images
 from tests.support.images import image_array, png_bytes
-from tests.support.installation import Installation
+from tests.support.installation import ALL_HANDLERS, Installation
 from tests.support.rows import assert_consistent
 from tests.support.tiny_model import TINY_ONTOLOGY
 from workers.artefacts import put_label
@@ -126,11 +126,11 @@ class TestFailures:
         job_id = post_images(tiny_site, IMAGES)["job"]["id"]
         tiny_site.scheduler.turn()
         tiny_site.runtime.draining.set()
-        run_chunk(tiny_site.runtime, tiny_site.queue.sent[0])
+        run_chunk(tiny_site.runtime, ALL_HANDLERS, tiny_site.queue.sent[0])
         job = assert_consistent(tiny_site.catalog, job_id)
         assert job.queued == 4
         tiny_site.runtime.draining.clear()
-        run_chunk(tiny_site.runtime, tiny_site.queue.sent.pop(0))
+        run_chunk(tiny_site.runtime, ALL_HANDLERS, tiny_site.queue.sent.pop(0))
         tiny_site.settle()
         assert get_job(tiny_site, job_id)["status"] == "succeeded"
 
@@ -143,7 +143,9 @@ class TestFailures:
         monkeypatch.setattr("workers.committing.commit", lost)
         job_id = post_images(tiny_site, IMAGES)["job"]["id"]
         tiny_site.scheduler.turn()
-        run_chunk(tiny_site.runtime, tiny_site.queue.sent.pop(0))  # no error, nothing written
+        run_chunk(
+            tiny_site.runtime, ALL_HANDLERS, tiny_site.queue.sent.pop(0)
+        )  # no error, nothing written
         assert assert_consistent(tiny_site.catalog, job_id).running == 4
 
 

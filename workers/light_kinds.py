@@ -1,0 +1,8 @@
+"""What a light worker can do: one handler for each kind of chunk of its queue. No torch."""
+
+from typing import Final
+
+from workers.run_chunk import Handlers
+from workers.runtime import Runtime
+
+LIGHT_HANDLERS: Final[Handlers[Runtime]] = {}
