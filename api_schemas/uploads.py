@@ -66,6 +66,7 @@ class Upload(BaseModel):
     next_page_token: str | None = Field(None, description="Of the next page of parts")
     problem: Problem | None = None
     created_at: datetime
+    created_by: str
     expires_at: datetime = Field(description="Then it is deleted, whatever its status")
     links: dict[str, str]
 

@@ -21,6 +21,7 @@ from service import (
     pipelines,
     problems,
     pseudo_labels,
+    resumable,
 )
 from service.body_limit import BodyLimit
 from service.state import ServiceState
@@ -40,6 +41,7 @@ Errors are `application/problem+json`; `detail` says what to do.
 ROUTERS = (
     pseudo_labels,
     image_sets,
+    resumable,
     annotations,
     models,
     ontologies,

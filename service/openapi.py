@@ -95,3 +95,19 @@ ONTOLOGY_EXAMPLES: dict[str, Any] = {
         },
     }
 }
+UPLOAD_EXAMPLES: dict[str, Any] = {
+    "archive": {
+        "summary": "A zip of 3 GB",
+        "value": {
+            "file_name": "night.zip",
+            "size_bytes": 3_221_225_472,
+            "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        },
+    }
+}
+UPLOAD_COMPLETE_EXAMPLES: dict[str, Any] = {
+    "checked": {
+        "summary": "With what was sent",
+        "value": {"parts": [{"number": 1, "etag": "9bb58f26192e4ba00f01e2e7b136bbd8"}]},
+    }
+}
