@@ -18,7 +18,9 @@ from storage.store_address import S3Options, StoreAddress
 class Settings(BaseSettings):
     """Settings of one installation; all processes of it read the same."""
 
-    model_config = SettingsConfigDict(env_prefix="SELVAGE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SELVAGE_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     data_dir: Path = Field(
         Path("selvage-data"),
@@ -93,6 +95,12 @@ class Settings(BaseSettings):
         0, ge=0, le=65535, description="Port of the embedded broker; 0 takes a free one"
     )
     workers: int = Field(1, ge=0, le=64, description="Label workers that `selvage up` starts")
+    light_workers: int = Field(
+        1,
+        ge=0,
+        le=8,
+        description="Workers for image sets from elsewhere that `selvage up` starts; no torch",
+    )
     device: str = Field("auto", description="`cpu`, `cuda`, `cuda:0`; auto takes a GPU if it can")
     threads: int = Field(
         0, ge=0, description="Torch threads of a label worker; 0 shares the cores among workers"
@@ -102,6 +110,9 @@ class Settings(BaseSettings):
 
     max_upload_bytes: int = Field(
         8 * 2**30, ge=2**10, description="Largest request body that the API reads"
+    )
+    max_json_bytes: int = Field(
+        16 * 2**20, ge=2**10, description="Largest body that is not an upload of files"
     )
     max_files_per_request: int = Field(10_000, ge=1, description="Files in one multipart request")
     max_image_bytes: int = Field(100 * 2**20, ge=2**10, description="Largest image file")
@@ -140,6 +151,23 @@ class Settings(BaseSettings):
         None, ge=0, description="The same: seconds of work by all workers on one day (UTC)"
     )
 
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Fernet keys, by comma, that encrypt stored credentials: the first encrypts, "
+        "all decrypt; default the file secret.key in data_dir",
+    )
+    fetch_allow_networks: str = Field(
+        "",
+        description="Networks and host names, by comma, that are fetched from besides the open "
+        "internet: `10.1.0.0/16,minio.internal`",
+    )
+    fetch_seconds: float = Field(
+        120.0, gt=0, description="Time for one file from elsewhere, and more while bytes flow"
+    )
+    fetch_idle_seconds: float = Field(
+        15.0, gt=0, description="Longest silence of a server that a file is fetched from"
+    )
+
     lease_seconds: float = Field(60.0, gt=0, description="A chunk without heartbeat is taken back")
     heartbeat_seconds: float = Field(10.0, gt=0, description="Between two heartbeats of a worker")
     sweep_seconds: float = Field(10.0, gt=0, description="Between two looks for lost work")
@@ -164,6 +192,29 @@ class Settings(BaseSettings):
     shutdown_seconds: float = Field(
         20.0, gt=0, description="Time that a process gets to stop before it is killed"
     )
+    stream_poll_seconds: float = Field(
+        0.25, gt=0, description="Between two looks of an API process at the jobs that are streamed"
+    )
+    stream_keep_alive_seconds: float = Field(
+        15.0, gt=0, description="A stream of events without news says that it is alive"
+    )
+    stream_max_seconds: float = Field(
+        3600.0, gt=0, description="A stream ends after this time; clients go on with the next"
+    )
+    stream_send_seconds: float = Field(
+        30.0, gt=0, description="A client that takes nothing from its stream for so long is dropped"
+    )
+    max_streams: int = Field(
+        1000, ge=0, description="Streams of events and waits of one API process; beyond it 429"
+    )
+    event_days: float = Field(7.0, gt=0, description="Events of jobs are kept for their streams")
+    worker_metrics_host: str = Field(
+        "127.0.0.1", description="Address on which workers serve their metrics"
+    )
+    worker_metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of worker 1 for Prometheus, 2 has the next; 0 is off"
+    )
+
     idempotency_hours: float = Field(24.0, gt=0, description="Answers are kept for their key")
 
     @cached_property

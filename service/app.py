@@ -1,13 +1,10 @@
 """The HTTP application. Imports no torch and nothing heavy."""
 
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 
-from api_schemas.ids import new_id
 from api_schemas.problems import Problem
 from domain.settings import Settings
 from service import (
@@ -24,13 +21,14 @@ from service import (
     resumable,
 )
 from service.body_limit import BodyLimit
+from service.envelope import Envelope
+from service.heads import HeadAsGet
 from service.state import ServiceState
 from storage.catalog.engine import Catalog
 from storage.catalog.migrations import require_current
 from storage.objects import Objects
 from storage.queue import Queue
 
-log = structlog.get_logger("service")
 VERSION = "0.1.0"
 DESCRIPTION = """
 Images of a new domain in, pseudo-labels out: each with a confidence map and a quality score.
@@ -79,8 +77,13 @@ def create_app(settings: Settings | None = None, state: ServiceState | None = No
         separate_input_output_schemas=False,
     )
     problems.install(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
-    app.middleware("http")(_request_id)
+    app.add_middleware(HeadAsGet)  # the last one added is the first that a request meets
+    app.add_middleware(
+        BodyLimit,
+        max_upload_bytes=settings.max_upload_bytes,
+        max_json_bytes=settings.max_json_bytes,
+    )
+    app.add_middleware(Envelope)
     for module in ROUTERS:
         app.include_router(module.router)
     _add_problem_schema(app)
@@ -95,28 +98,6 @@ def open_state(settings: Settings) -> ServiceState:
         objects=Objects.open(settings.store_address),
         queue=Queue(settings.broker_url),
     )
-
-
-async def _request_id(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    request.state.request_id = new_id("req")
-    started = time.perf_counter()
-    with structlog.contextvars.bound_contextvars(request_id=request.state.request_id):
-        if "\x00" in request.url.path:  # no name of ours; PostgreSQL does not even compare it
-            response: Response = problems.not_found_response(request)
-        else:
-            response = await call_next(request)
-        write = log.debug if request.method == "GET" else log.info
-        write(
-            "request",
-            method=request.method,
-            path=request.url.path,
-            status=response.status_code,
-            milliseconds=round(1000 * (time.perf_counter() - started), 1),
-        )
-    response.headers["X-Request-Id"] = request.state.request_id
-    return response
 
 
 def _add_problem_schema(app: FastAPI) -> None:

@@ -7,14 +7,14 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from api_schemas.problems import (
     PROBLEM_MEDIA_TYPE,
     PROBLEM_TYPE_BASE,
     FieldProblem,
-    NotFound,
     Problem,
     ProblemError,
     ValidationProblem,
@@ -23,12 +23,25 @@ from formats.errors import InputRefused
 
 log = structlog.get_logger("service")
 
-_SLUGS = {404: "not-found", 405: "method-not-allowed", 413: "payload-too-large"}
+CATALOG_ERRORS = (OperationalError, InterfaceError, PoolTimeout)  # the last: no free connection
+
+NOTHING_HERE = "There is nothing at this address. The API is described at /docs and /openapi.json."
+MAX_TEXT_LENGTH = 2000  # of what is repeated from the request
+
+_SLUGS = {
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "payload-too-large",
+    414: "address-too-long",
+    431: "headers-too-large",
+}
 _DETAILS = {
-    404: "There is nothing at this address. The API is described at /docs and /openapi.json.",
+    404: NOTHING_HERE,
     405: "This address does not take that method. See /docs.",
-    413: "The request body is larger than this installation accepts (SELVAGE_MAX_UPLOAD_BYTES). "
-    "Send the images in several requests.",
+    413: "The request body is larger than this installation accepts (SELVAGE_MAX_UPLOAD_BYTES for "
+    "files, SELVAGE_MAX_JSON_BYTES for all else). Send less at once.",
+    414: "The address is too long. Send long values in the body.",
+    431: "The headers are too large. Send fewer, or shorter ones.",
 }
 
 PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -43,85 +56,87 @@ def problem_response(
     request: Request, problem: Problem, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     """Render a problem document for this request."""
-    request_id = getattr(request.state, "request_id", None)
-    document = problem.model_copy(update={"instance": request.url.path, "request_id": request_id})
-    if request_id is not None:
-        headers = {**(headers or {}), "X-Request-Id": request_id}
+    changes = {
+        "instance": request.url.path[:MAX_TEXT_LENGTH],
+        "detail": problem.detail[:MAX_TEXT_LENGTH],
+        "request_id": getattr(request.state, "request_id", None),
+    }
     return JSONResponse(
-        document.model_dump(mode="json", exclude_none=True),
+        problem.model_copy(update=changes).model_dump(mode="json", exclude_none=True),
         status_code=problem.status,
         media_type=PROBLEM_MEDIA_TYPE,
         headers=headers,
     )
 
 
-def not_found_response(request: Request) -> JSONResponse:
-    """Answer to a request for an address that cannot exist."""
-    return problem_response(request, NotFound(_DETAILS[404]).problem())
+def error_response(request: Request, error: Exception) -> JSONResponse:
+    """Render any error; what nobody foresaw is logged, and its cause told to nobody else."""
+    if isinstance(error, ProblemError):
+        return problem_response(request, error.problem(), error.headers)
+    if isinstance(error, InputRefused):
+        return problem_response(request, _refused_upload(error))
+    if isinstance(error, RequestValidationError):
+        return problem_response(request, validation_problem(list(error.errors())).problem())
+    if isinstance(error, HTTPException):
+        return problem_response(request, _http_problem(error), dict(error.headers or {}))
+    if isinstance(error, CATALOG_ERRORS):
+        log.error("the catalog failed", exc_info=error)
+        return problem_response(request, _catalog_unavailable(), {"Retry-After": "2"})
+    log.error("unexpected error", exc_info=error)
+    problem = ProblemError(
+        "The service hit an error of its own. The log has the details under this request id."
+    ).problem()
+    return problem_response(request, problem)
 
 
-def http_problem_response(request: Request, error: HTTPException) -> JSONResponse:
-    """Render an error of the framework."""
+def install(app: FastAPI) -> None:
+    """Register the handlers of foreseen errors; the envelope answers all others."""
+
+    async def handler(request: Request, error: Exception) -> JSONResponse:
+        return error_response(request, error)
+
+    for kind in (
+        ProblemError,
+        InputRefused,
+        RequestValidationError,
+        HTTPException,
+        *CATALOG_ERRORS,
+    ):
+        app.add_exception_handler(kind, handler)
+
+
+def _refused_upload(error: InputRefused) -> Problem:
+    return Problem(
+        type=PROBLEM_TYPE_BASE + error.code,
+        title="The upload cannot be used",
+        status=422,
+        detail=str(error),
+        code=error.code,
+    )
+
+
+def _http_problem(error: HTTPException) -> Problem:
+    """An error of the framework."""
     status = error.status_code
     slug = _SLUGS.get(status, "http-error" if status >= 500 else "bad-request")
-    problem = Problem(
+    return Problem(
         type=PROBLEM_TYPE_BASE + slug,
         title=HTTPStatus(status).phrase,
         status=status,
         detail=_DETAILS.get(status, str(error.detail)),
         code=slug,
     )
-    return problem_response(request, problem, dict(error.headers or {}))
 
 
-def install(app: FastAPI) -> None:
-    """Register the handlers."""
-
-    @app.exception_handler(ProblemError)
-    async def _problem(request: Request, error: ProblemError) -> JSONResponse:
-        return problem_response(request, error.problem(), error.headers)
-
-    @app.exception_handler(InputRefused)
-    async def _refused(request: Request, error: InputRefused) -> JSONResponse:
-        return problem_response(
-            request,
-            Problem(
-                type=PROBLEM_TYPE_BASE + error.code,
-                title="The upload cannot be used",
-                status=422,
-                detail=str(error),
-                code=error.code,
-            ),
-        )
-
-    @app.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return problem_response(request, validation_problem(list(error.errors())).problem())
-
-    @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        return http_problem_response(request, error)
-
-    @app.exception_handler(OperationalError)
-    async def _catalog(request: Request, error: OperationalError) -> JSONResponse:
-        log.error("the catalog failed", exc_info=error)
-        problem = Problem(
-            type=PROBLEM_TYPE_BASE + "catalog-unavailable",
-            title="The catalog did not answer",
-            status=503,
-            detail="The database did not answer. Nothing was lost; try again shortly.",
-            code="catalog-unavailable",
-            retryable=True,
-        )
-        return problem_response(request, problem, {"Retry-After": "2"})
-
-    @app.exception_handler(Exception)
-    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-        log.error("unexpected error", path=request.url.path, exc_info=error)
-        problem = ProblemError(
-            "The service hit an error of its own. The log has the details under this request id."
-        ).problem()
-        return problem_response(request, problem)
+def _catalog_unavailable() -> Problem:
+    return Problem(
+        type=PROBLEM_TYPE_BASE + "catalog-unavailable",
+        title="The catalog did not answer",
+        status=503,
+        detail="The database did not answer. Nothing was lost; try again shortly.",
+        code="catalog-unavailable",
+        retryable=True,
+    )
 
 
 def validation_problem(errors: list[Any]) -> ValidationProblem:
