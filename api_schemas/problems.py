@@ -161,6 +161,11 @@ class SecretsUnreadable(ProblemError):
     code, title, status = "secrets-unreadable", "Stored credentials cannot be decrypted", 409
 
 
+class TooManyStreams(ProblemError):
+    code, title, status = "too-many-streams", "No room for another stream", 429
+    retryable = True
+
+
 class StorageUnavailable(ProblemError):
     code, title, status = "storage-unavailable", "The object store did not answer", 503
     retryable = True

@@ -18,7 +18,7 @@ KINDS: Final = {  # queue → kinds of its chunks
     LABEL_QUEUE: ("pilot", "label", "fit", "finish", "evaluate", "adapt", "validate"),
     LIGHT_QUEUE: ("ingest",),
 }
-_WAKE_CHANNEL: Final = "selvage:wake"
+WAKE_CHANNEL: Final = "selvage:wake"
 _MARKER_KEY: Final = "selvage:marker"
 VISIBILITY_TIMEOUT_SECONDS: Final = 600
 
@@ -68,7 +68,7 @@ class Queue:
     def wake(self) -> None:
         """Tell the dispatcher to look now; does nothing when the broker is away."""
         try:
-            self._redis.publish(_WAKE_CHANNEL, "1")
+            self._redis.publish(WAKE_CHANNEL, "1")
         except (redis.RedisError, OSError):
             return
 
@@ -113,7 +113,7 @@ class WakeListener:
                 self._pubsub = self._client.pubsub(  # type: ignore[no-untyped-call]
                     ignore_subscribe_messages=True
                 )
-                self._pubsub.subscribe(_WAKE_CHANNEL)
+                self._pubsub.subscribe(WAKE_CHANNEL)
             message = self._pubsub.get_message(timeout=timeout_seconds)
             while message is not None and self._pubsub.get_message(timeout=0) is not None:
                 pass  # many hints are one
