@@ -18,7 +18,7 @@ from ops.log import ServiceLog
 from ops.processes import environment, module_command
 from ops.settings_view import settings_rows
 from ops.supervisor import Supervisor
-from ops.up import CannotStart, run_up, worker_process
+from ops.up import LIGHT_QUEUE, CannotStart, run_up, worker_process
 
 _DEVICE_HELP = "`cpu`, `cuda`, `cuda:0`, or `auto`: a GPU if there is one."
 
@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command("settings")(show_settings)
     worker = _group(app, "worker", "Processes that do the work.")
     worker.command("label")(worker_label)
+    worker.command("light")(worker_light)
     database = _group(app, "db", "The catalog.")
     database.command("upgrade")(db_upgrade)
     database.command("backup")(db_backup)
@@ -80,6 +81,11 @@ def worker_label(
     specs = [worker_process(f"gpu-{gpu}", "cuda:0", env, gpu=gpu) for gpu in chosen]
     log = ServiceLog(None)
     Supervisor(specs, log, shutdown_seconds=settings.shutdown_seconds).run()
+
+
+def worker_light() -> None:
+    """Run a worker that takes in images from elsewhere, for a service that runs already."""
+    _become("workers.parent", "--queue", LIGHT_QUEUE, env=_service_env(_settings()))
 
 
 def scheduler() -> None:

@@ -17,6 +17,7 @@ from ops.processes import environment, module_command
 from ops.readiness import is_ready
 from ops.supervisor import ChildSpec, Supervisor
 
+LIGHT_QUEUE = "light"  # not imported: the queue brings Celery, which takes a while to load
 LOG_NAME = "selvage.log"
 _DEATHS_BEFORE_GIVING_UP = 5
 _READY_PROBE_SECONDS = 0.25
@@ -63,6 +64,17 @@ def worker_processes(settings: Settings, env: Mapping[str, str], stop_rank: int)
             stop_rank=stop_rank,
         )
         for number in range(settings.workers)
+    ]
+
+
+def light_worker_processes(
+    settings: Settings, env: Mapping[str, str], stop_rank: int
+) -> list[ChildSpec]:
+    """Return the workers that take in what comes from elsewhere; they need no GPU."""
+    command = module_command("workers.parent", "--queue", LIGHT_QUEUE)
+    return [
+        ChildSpec(f"light-{number}", command, env, stop_rank=stop_rank)
+        for number in range(settings.light_workers)
     ]
 
 
@@ -140,6 +152,7 @@ def _plan(settings: Settings, data_dir: Path, port: int) -> tuple[list[ChildSpec
         SELVAGE_HOST=settings.host,
         SELVAGE_PORT=str(port),
         SELVAGE_WORKERS=str(settings.workers),
+        SELVAGE_LIGHT_WORKERS=str(settings.light_workers),
         SELVAGE_DEVICE=settings.device,
     )
     specs = []
@@ -153,6 +166,7 @@ def _plan(settings: Settings, data_dir: Path, port: int) -> tuple[list[ChildSpec
         ChildSpec("api", module_command("service"), env, stop_rank=_STOP_API),
         ChildSpec("scheduler", module_command("workers.scheduler"), env, stop_rank=_STOP_SCHEDULER),
         *worker_processes(settings, env, _STOP_WORKERS),
+        *light_worker_processes(settings, env, _STOP_WORKERS),
     ]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     announcement = Announcement(

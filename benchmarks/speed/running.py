@@ -60,7 +60,7 @@ class RunningService:
         """The process of the only label worker."""
         catalog = Catalog(Settings(data_dir=self.data_dir).catalog_url)
         with catalog.read() as session:
-            pid = session.scalars(select(WorkerRow.pid)).one()
+            pid = session.scalars(select(WorkerRow.pid).where(WorkerRow.queue == "label")).one()
         catalog.close()
         return psutil.Process(pid)
 

@@ -65,7 +65,7 @@ def test_the_catalog_is_made(tmp_path):
     assert (tmp_path / "new" / "catalog.sqlite3").exists()
 
 
-@pytest.mark.parametrize("command", [["worker", "label"], ["scheduler"]])
+@pytest.mark.parametrize("command", [["worker", "label"], ["worker", "light"], ["scheduler"]])
 def test_a_process_without_a_service_says_what_is_missing(tmp_path, command):
     ended = selvage(tmp_path, *command)
     assert ended.returncode == 1
@@ -78,6 +78,7 @@ def test_a_process_without_a_service_says_what_is_missing(tmp_path, command):
     [
         (["worker", "label"], "worker of ['--device', 'cpu'] sees None"),
         (["worker", "label", "--device", "cuda:1"], "worker of ['--device', 'cuda:1'] sees None"),
+        (["worker", "light"], "worker of ['--queue', 'light'] sees None"),
     ],
 )
 def test_a_worker_takes_the_place_of_the_command(tmp_path, command, expected):
