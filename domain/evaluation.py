@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 from api_schemas.jobs import EvaluateJobCreate
 from api_schemas.problems import NotFound, OntologyMismatch, StateConflict, ValidationProblem
 from domain import job_states, jobs, models
+from domain.job_fields import common_fields, resolve_pipeline
 from storage.catalog import evaluation_annotations
 from storage.catalog.annotations import get_annotation_set
 from storage.catalog.models import get_version as get_version_row
@@ -30,7 +31,10 @@ def get_evaluation_set(session: Session, annotation_set_id: str) -> AnnotationSe
 
 
 def create_evaluate(
-    session: Session, request: EvaluateJobCreate, created_by: str = LOCAL
+    session: Session,
+    request: EvaluateJobCreate,
+    created_by: str = LOCAL,
+    schedule_id: str | None = None,
 ) -> JobRow:
     """Create a job that scores labels or a model against true labels.
 
@@ -40,10 +44,12 @@ def create_evaluate(
     truth = get_evaluation_set(session, request.annotation_set)
     if (request.model is None) == (request.labels_of_job is None):
         raise ValidationProblem("Give either `model` or `labels_of_job`, not both and not neither.")
+    pipeline, pipeline_name = None, None
     if request.model is not None:
         version = models.resolve(session, request.model)
-        jobs.check_pipeline(request.pipeline, len(version.ontology["classes"]))
-        if request.pipeline.needs_pilot:
+        pipeline, pipeline_name = resolve_pipeline(session, request.pipeline)
+        jobs.check_pipeline(pipeline, len(version.ontology["classes"]))
+        if pipeline.needs_pilot:
             raise ValidationProblem(
                 "A model is evaluated image by image: leave `select` out, give fixed thresholds, "
                 "or run a generate job and evaluate its labels with `labels_of_job`."
@@ -57,21 +63,19 @@ def create_evaluate(
         image_set_id=truth.image_set_id,
         total=evaluation_annotations.count_annotations(session, truth.id),
         params={"annotation_set": truth.id, "labels_of_job": request.labels_of_job},
-        priority=request.priority,
-        failure_policy=request.failure_policy.model_dump(),
-        metadata=request.metadata,
         version=version,
-        pipeline=request.pipeline if request.model is not None else None,
-        created_by=created_by,
+        pipeline=pipeline,
+        pipeline_name=pipeline_name,
+        **common_fields(session, request, created_by, schedule_id),
     )
 
 
 def _version_of_labels(session: Session, job_id: str) -> ModelVersionRow:
     job = jobs.get_job(session, job_id)
-    if job.type != "generate" or not job_states.is_done(job):
+    if job.type not in jobs.LABELLING_TYPES or not job_states.is_done(job):
         raise StateConflict(
             f"Job '{job_id}' is a {job.type} job in state {job.status}; labels_of_job needs a "
-            "generate job that is done."
+            "generate or refine job that is done."
         )
     version = get_version_row(session, job.model_version_id or "")
     if version is None:

@@ -1,6 +1,6 @@
 """Use-cases of jobs: create, cancel, retry."""
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,10 +14,13 @@ from api_schemas.problems import (
     StateConflict,
     ValidationProblem,
 )
-from domain import job_states, models, pipelines
+from domain import events, job_states, models, pipelines
+from domain.job_fields import common_fields, resolve_pipeline
 from storage.catalog import image_sets, jobs
 from storage.catalog.engine import Catalog, db_now
 from storage.catalog.tables import LOCAL, ImageSetRow, JobRow, ModelVersionRow
+
+LABELLING_TYPES: Final = ("generate", "refine")  # whose items end with a label
 
 
 def get_job(session: Session, job_id: str) -> JobRow:
@@ -93,6 +96,10 @@ def new_job_row(
     metadata: dict[str, str],
     version: ModelVersionRow | None = None,
     pipeline: PipelineConfig | None = None,
+    pipeline_name: str | None = None,
+    schedule_at: float | None = None,
+    deadline_at: float | None = None,
+    schedule_id: str | None = None,
     created_by: str = LOCAL,
 ) -> JobRow:
     """Insert a job in state `queued`, with its pipeline; the scheduler plans the rest."""
@@ -106,6 +113,7 @@ def new_job_row(
         image_set_id=image_set_id,
         model_version_id=version.id if version else None,
         pipeline_digest=pipeline.digest if pipeline else None,
+        pipeline_name=pipeline_name,
         params=params,
         priority=priority,
         failure_policy=failure_policy,
@@ -124,13 +132,21 @@ def new_job_row(
         dispatched_seq=0,
         created_at=session.scalar(select(db_now())) or 0.0,
         created_by=created_by,
+        schedule_id=schedule_id,
+        schedule_at=schedule_at,
+        deadline_at=deadline_at,
     )
     jobs.add_job(session, row)
+    events.status_changed(row)
     return row
 
 
 def create_generate(
-    session: Session, request: GenerateJobCreate, max_queued: int, created_by: str = LOCAL
+    session: Session,
+    request: GenerateJobCreate,
+    max_queued: int,
+    created_by: str = LOCAL,
+    schedule_id: str | None = None,
 ) -> JobRow:
     """Create a job that labels every image of a set.
 
@@ -139,7 +155,8 @@ def create_generate(
     """
     image_set = get_ready_set(session, request.image_set)
     version = models.resolve(session, request.model)
-    check_pipeline(request.pipeline, len(version.ontology["classes"]))
+    pipeline, pipeline_name = resolve_pipeline(session, request.pipeline)
+    check_pipeline(pipeline, len(version.ontology["classes"]))
     total = image_set.accepted + image_set.duplicate + image_set.rejected
     if total == 0:
         raise ValidationProblem(f"Image set '{image_set.id}' has no files.")
@@ -150,16 +167,19 @@ def create_generate(
         image_set_id=image_set.id,
         total=total,
         params={},
-        priority=request.priority,
-        failure_policy=request.failure_policy.model_dump(),
-        metadata=request.metadata,
         version=version,
-        pipeline=request.pipeline,
-        created_by=created_by,
+        pipeline=pipeline,
+        pipeline_name=pipeline_name,
+        **common_fields(session, request, created_by, schedule_id),
     )
 
 
-def create_adapt(session: Session, request: AdaptJobCreate, created_by: str = LOCAL) -> JobRow:
+def create_adapt(
+    session: Session,
+    request: AdaptJobCreate,
+    created_by: str = LOCAL,
+    schedule_id: str | None = None,
+) -> JobRow:
     """Create a job that re-estimates a model's normalisation statistics on a set of images.
 
     Raises:
@@ -179,11 +199,8 @@ def create_adapt(session: Session, request: AdaptJobCreate, created_by: str = LO
         image_set_id=image_set.id,
         total=total,
         params={"seed": request.seed, "promote": request.promote},
-        priority=request.priority,
-        failure_policy=request.failure_policy.model_dump(),
-        metadata=request.metadata,
         version=version,
-        created_by=created_by,
+        **common_fields(session, request, created_by, schedule_id),
     )
 
 
@@ -197,8 +214,7 @@ def cancel(catalog: Catalog, job_id: str) -> JobRow:
         get_job(session, job_id)
         job = jobs.lock_job(session, job_id)
         if not job_states.is_done(job) and job.status != "cancelling":
-            job.status = "cancelling"
-            job.event_seq += 1
+            job_states.set_status(job, "cancelling")
             job_states.cancel_some(session, job)
             job_states.settle(session, job)
         return job
@@ -236,6 +252,7 @@ def create_retry(
         failure_policy=old.failure_policy,
         metadata=old.job_metadata,
         pipeline=pipeline,
+        pipeline_name=old.pipeline_name,
         created_by=created_by,
     )
     row.model_version_id = old.model_version_id

@@ -5,13 +5,16 @@ Every step is one transaction of at most 500 rows and can be repeated after a cr
 
 import hashlib
 import heapq
+from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
 from api_schemas.pipelines import PipelineConfig
-from domain import evaluation, job_states
+from domain import evaluation, job_states, refinement
+from domain.jobs import LABELLING_TYPES
+from domain.refinement import LabelIdentity
 from storage.catalog import chunks, image_sets, items, jobs
 from storage.catalog.engine import Catalog
 from storage.catalog.tables import JobItemRow, JobRow
@@ -39,20 +42,44 @@ def pipeline_of(session: Session, job: JobRow) -> PipelineConfig:
     return PipelineConfig.model_validate(jobs.get_pipeline(session, job.pipeline_digest))
 
 
-def plan(catalog: Catalog, job_id: str) -> None:
-    """Write the items of a new job, batch by batch, then enter its first working phase."""
-    while True:
+def plan(
+    catalog: Catalog,
+    job_id: str,
+    identity: LabelIdentity | None = None,
+    *,
+    go_on: Callable[[], bool] = lambda: True,
+) -> None:
+    """Write the items of a new job, batch by batch, then enter its first working phase.
+
+    Args:
+        identity: tells which labels a refine job can take over; without it none are.
+        go_on: asked between two batches; what is left is written by the next call.
+    """
+    first = True
+    while first or go_on():
+        first = False
         with catalog.write() as session:
             job = jobs.lock_job(session, job_id)
             if job.phase != "plan" or job.status not in ("queued", "validating"):
                 return
-            job_states.set_status(job, "validating")
+            if job.status == "queued" and not _begin(session, job, identity):
+                return
             rows = _next_items(session, job)
+            if job.type == "refine" and identity and job.params.get("retry_only") != "all":
+                refinement.take_over(session, job, rows, identity)
             items.add_items(session, rows)
             _count(job, rows)
             if job.planned >= job.total:
                 _start(session, job)
                 return
+
+
+def _begin(session: Session, job: JobRow, identity: LabelIdentity | None) -> bool:
+    """Settle what a job needs before its first item; False if it cannot go on."""
+    job_states.set_status(job, "validating")
+    if job.type == "refine":
+        refinement.begin(session, job, identity)
+    return job.status != "cancelling"
 
 
 def _next_items(session: Session, job: JobRow) -> list[dict[str, Any]]:
@@ -115,7 +142,7 @@ def _items_of_retried(session: Session, job: JobRow) -> list[dict[str, Any]]:
 
 
 def _is_taken_over(job: JobRow, old: JobItemRow) -> bool:
-    wanted = job.type == "generate" and job.params.get("retry_only") == "failed"
+    wanted = job.type in LABELLING_TYPES and job.params.get("retry_only") == "failed"
     return wanted and old.status == "succeeded"
 
 
@@ -159,9 +186,14 @@ def _count(job: JobRow, rows: list[dict[str, Any]]) -> None:
 
 def _start(session: Session, job: JobRow) -> None:
     config = pipeline_of(session, job)
-    needs_pilot = job.type == "generate" and config.needs_pilot and job.queued > 0
+    if job.type == "refine":
+        job.result = refinement.result_of(job)
+    needs_pilot = job.type in LABELLING_TYPES and config.needs_pilot and job.queued > 0
     if needs_pilot and job.pilot_fit_digest is None:
-        _start_pilot(session, job, config)
+        if job.params.get("pilot_of"):  # its histograms are there already: only the fit is new
+            job_states.enter(session, job, "pilot")
+        else:
+            start_pilot(session, job, config)
         return
     job_states.enter(session, job, "label")
     if job.type == "adapt":
@@ -169,7 +201,8 @@ def _start(session: Session, job: JobRow) -> None:
     job_states.settle(session, job)
 
 
-def _start_pilot(session: Session, job: JobRow, config: PipelineConfig) -> None:
+def start_pilot(session: Session, job: JobRow, config: PipelineConfig) -> None:
+    """Cut the chunks of a pilot and enter it."""
     sample = heapq.nsmallest(
         config.pilot_images,
         (

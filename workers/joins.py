@@ -6,7 +6,7 @@ Runs in the scheduler, so it imports no torch.
 import json
 
 from domain.job_states import complete, enter
-from domain.planning import pipeline_of
+from domain.planning import pipeline_of, start_pilot
 from models.config import SelectConfig
 from models.metrics.quality import QualityAccumulator
 from models.selection import ConfidenceHistogram, fit_thresholds
@@ -27,9 +27,13 @@ def join_pilot(catalog: Catalog, objects: Objects, job_id: str) -> None:
         job = jobs.get_job(session, job_id)
         if job is None or job.phase != "pilot":
             return
-        parts = [r["histogram"] for r in chunks.results(session, job_id, "pilot")]
+        sampled_by = job.params.get("pilot_of", job_id)
+        parts = [r["histogram"] for r in chunks.results(session, sampled_by, "pilot")]
         config = pipeline_of(session, job)
         version = get_version(session, job.model_version_id or "")
+    if not parts and sampled_by != job_id:  # that job was deleted meanwhile
+        _sample_anew(catalog, job_id)
+        return
     assert config.select is not None
     assert version is not None
     total = ConfidenceHistogram.empty(len(version.ontology["classes"]))
@@ -44,6 +48,15 @@ def join_pilot(catalog: Catalog, objects: Objects, job_id: str) -> None:
         if job.phase == "pilot" and job.status == "running":
             job.pilot_fit_digest = digest
             enter(session, job, "label")
+
+
+def _sample_anew(catalog: Catalog, job_id: str) -> None:
+    """Let a job that counted on the pilot of another one run its own."""
+    with catalog.write() as session:
+        job = jobs.lock_job(session, job_id)
+        if job.phase == "pilot" and job.status == "running":
+            job.params = {k: v for k, v in job.params.items() if k != "pilot_of"}
+            start_pilot(session, job, pipeline_of(session, job))
 
 
 def merge_evaluation(catalog: Catalog, job_id: str) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from storage.catalog.engine import db_now
-from storage.catalog.tables import LabelRow
+from storage.catalog.tables import JobItemRow, LabelRow
 from storage.catalog.upsert import insert_all_new
 
 
@@ -35,6 +35,18 @@ def get_label(session: Session, label_id: str) -> LabelRow | None:
 def get_labels(session: Session, label_ids: list[str]) -> dict[str, LabelRow]:
     rows = session.scalars(select(LabelRow).where(LabelRow.id.in_(label_ids)))
     return {row.id: row for row in rows}
+
+
+def first_label_of(session: Session, job_id: str) -> LabelRow | None:
+    """The label of the first labelled item of a job."""
+    query = (
+        select(LabelRow)
+        .join(JobItemRow, JobItemRow.label_id == LabelRow.id)
+        .where(JobItemRow.job_id == job_id, JobItemRow.status == "succeeded")
+        .order_by(JobItemRow.position)
+        .limit(1)
+    )
+    return session.scalar(query)
 
 
 def find_labels(session: Session, digests: list[str]) -> dict[str, LabelRow]:

@@ -1,0 +1,36 @@
+"""One way from the body of POST /v1/jobs to a row, for requests and for schedules."""
+
+from sqlalchemy.orm import Session
+
+from api_schemas.jobs import (
+    AdaptJobCreate,
+    EvaluateJobCreate,
+    GenerateJobCreate,
+    RefineJobCreate,
+)
+from domain import evaluation, jobs, refinement
+from storage.catalog.tables import JobRow
+
+AnyJobCreate = GenerateJobCreate | RefineJobCreate | EvaluateJobCreate | AdaptJobCreate
+
+
+def create_job(
+    session: Session,
+    request: AnyJobCreate,
+    *,
+    max_queued: int,
+    created_by: str,
+    schedule_id: str | None = None,
+) -> JobRow:
+    """Create the job that a body asks for.
+
+    Raises:
+        ProblemError: what the body names is unknown or not ready, or there is no room.
+    """
+    if isinstance(request, GenerateJobCreate):
+        return jobs.create_generate(session, request, max_queued, created_by, schedule_id)
+    if isinstance(request, RefineJobCreate):
+        return refinement.create_refine(session, request, max_queued, created_by, schedule_id)
+    if isinstance(request, EvaluateJobCreate):
+        return evaluation.create_evaluate(session, request, created_by, schedule_id)
+    return jobs.create_adapt(session, request, created_by, schedule_id)

@@ -1,0 +1,39 @@
+"""Which labels a job would make again, told by their digests. Imports no torch."""
+
+from typing import Any
+
+from api_schemas.pipelines import PipelineConfig as WireConfig
+from models.config import ALGORITHM_VERSIONS
+from storage.catalog.tables import JobRow, LabelRow, ModelVersionRow
+from workers.identity import Recipe
+
+
+class LabelReuse:
+    """Implements `domain.refinement.LabelIdentity`."""
+
+    def is_current(self, label: LabelRow, stage: str) -> bool:
+        """Whether this stage has the version that made the label."""
+        versions: dict[str, Any] = label.lineage.get("algorithm_versions", {})
+        return stage in versions and versions[stage] == ALGORITHM_VERSIONS.get(stage)
+
+    def is_same(
+        self, label: LabelRow, job: JobRow, config: WireConfig, version: ModelVersionRow
+    ) -> bool:
+        """Whether a worker of the same precision would give the label the same digest.
+
+        Labels of a job-wide correction depend on the other images of their job, so they are
+        never the same beforehand.
+        """
+        if config.correct is not None:
+            return False
+        versions = label.lineage.get("algorithm_versions", {})
+        if not all(self.is_current(label, stage) for stage in versions):
+            return False
+        recipe = Recipe(
+            pipeline_digest=job.pipeline_digest or "",
+            model_digest=version.digest,
+            pilot_fit_digest=job.pilot_fit_digest,
+            algorithm_versions=versions,
+            precision=label.lineage.get("precision", ""),
+        )
+        return recipe.label_digest(label.image_digest) == label.digest
