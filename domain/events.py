@@ -55,8 +55,13 @@ def step_changed(job: JobRow, step: str, status: StepStatus) -> None:
 
 def ended(job: JobRow) -> None:
     """`job.done`, the last event of a job."""
+    _record(job, "job.done", end_of(job))
+
+
+def end_of(job: JobRow) -> dict[str, Any]:
+    """Return the data of `job.done`."""
     event = JobEnded(**facts_of(job).model_dump(), result=job.result, error=job.error)
-    _record(job, "job.done", event.model_dump(mode="json", exclude_none=True))
+    return event.model_dump(mode="json", exclude_none=True)
 
 
 def item_failed(job: JobRow, position: int, external_id: str, problem: dict[str, Any]) -> None:

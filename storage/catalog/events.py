@@ -36,10 +36,10 @@ def add_event(
     session.add(EventRow(job_id=job_id, seq=seq, type=event_type, data=data, created_at=db_now()))
 
 
-def jobs_by_id(session: Session, job_ids: Iterable[str]) -> dict[str, JobRow]:
-    """Return the rows of some jobs, in one query."""
-    rows = session.scalars(select(JobRow).where(JobRow.id.in_(list(job_ids))))
-    return {row.id: row for row in rows}
+def event_numbers(session: Session, job_ids: Iterable[str]) -> dict[str, int]:
+    """Return job id → `event_seq` of the jobs that exist."""
+    query = select(JobRow.id, JobRow.event_seq).where(JobRow.id.in_(list(job_ids)))
+    return {row.id: row.event_seq for row in session.execute(query)}
 
 
 def events_between(
@@ -100,10 +100,10 @@ def _successes(
 def reaches_back_to(session: Session, job_id: str, seq: int) -> bool:
     """Whether all events after `seq` are still stored.
 
-    Events go by age, oldest first, and every job begins with one: as long as one at or before
-    `seq` is there, none after it is missing.
+    Events go by age, oldest first, and every job begins with one under number 1: as long as one
+    at, before or next to `seq` is there, none after it is missing.
     """
-    query = select(exists().where(EventRow.job_id == job_id, EventRow.seq <= seq))
+    query = select(exists().where(EventRow.job_id == job_id, EventRow.seq <= seq + 1))
     return bool(session.scalar(query))
 
 

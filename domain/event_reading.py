@@ -1,0 +1,103 @@
+"""Events of jobs as their streams need them: what is new, and what a client has missed."""
+
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from sqlalchemy.orm import Session
+
+from domain import events as written
+from domain.job_states import is_done
+from storage.catalog import events
+from storage.catalog.engine import Catalog
+from storage.catalog.events import Event
+from storage.catalog.tables import JobRow
+
+MAX_LOOK_EVENTS: Final = 500
+MAX_REPLAYED_EVENTS: Final = 2000
+JOBS_PER_QUERY: Final = 500
+
+
+@dataclass(frozen=True)
+class Look:
+    """What happened to a job after `after_seq` (None: nobody has looked before)."""
+
+    after_seq: int | None
+    upto_seq: int
+    is_done: bool
+    is_caught_up: bool
+    events: list[Event] = field(default_factory=list)
+    progress: Event | None = None  # the counts, if they changed after the last of the events
+
+
+def look_at(catalog: Catalog, told: dict[str, int | None]) -> dict[str, Look | None]:
+    """Return what is new of some jobs, by the number up to which each is known.
+
+    One query finds which jobs have moved; only those are read. A job that does not exist is None
+    in the result, one without news is absent.
+    """
+    found: dict[str, Look | None] = {}
+    with catalog.read() as session:
+        numbers: dict[str, int] = {}
+        job_ids = iter(told)
+        while part := list(islice(job_ids, JOBS_PER_QUERY)):
+            numbers |= events.event_numbers(session, part)
+        moved = [job_id for job_id, seq in told.items() if numbers.get(job_id) != seq]
+        for job_id in moved:
+            row = session.get(JobRow, job_id) if job_id in numbers else None
+            found[job_id] = None if row is None else _look(session, row, told[job_id])
+    return found
+
+
+def _look(session: Session, row: JobRow, after_seq: int | None) -> Look:
+    if after_seq is None:
+        return Look(None, row.event_seq, is_done(row), is_caught_up=True)
+    page = events.events_between(
+        session, row.id, after_seq=after_seq, upto_seq=row.event_seq, limit=MAX_LOOK_EVENTS
+    )
+    is_caught_up = page.upto_seq == row.event_seq
+    return Look(
+        after_seq,
+        page.upto_seq,
+        is_done(row),
+        is_caught_up,
+        page.events,
+        progress_after(row, page.events) if is_caught_up else None,
+    )
+
+
+def progress_after(row: JobRow, told: list[Event]) -> Event | None:
+    """Return `job.progress` as of now, unless the last event told it all."""
+    if is_done(row) or (told and told[-1].seq >= row.event_seq):
+        return None
+    return Event(row.event_seq, "job.progress", written.facts_of(row).model_dump(mode="json"))
+
+
+def missed_events(session: Session, row: JobRow, last_seq: int) -> list[Event] | None:
+    """Return what a client that knows everything up to `last_seq` has missed.
+
+    None if that cannot be told: a number from the future, too many events, or too old ones.
+    """
+    if not 0 <= last_seq <= row.event_seq:
+        return None
+    if not events.reaches_back_to(session, row.id, last_seq):
+        return None
+    page = events.events_between(
+        session, row.id, after_seq=last_seq, upto_seq=row.event_seq, limit=MAX_REPLAYED_EVENTS
+    )
+    if page.upto_seq != row.event_seq:
+        return None
+    if last_seq == row.event_seq:
+        return []
+    progress = progress_after(row, page.events)
+    return [*page.events, progress] if progress else page.events
+
+
+def end_of(session: Session, row: JobRow) -> Event:
+    """Return `job.done` of a finished job, also where it is not stored (any more)."""
+    page = events.events_between(
+        session, row.id, after_seq=row.event_seq - 1, upto_seq=row.event_seq, limit=1
+    )
+    if page.events and page.events[0].type == "job.done":
+        return page.events[0]
+    return Event(row.event_seq, "job.done", written.end_of(row))
