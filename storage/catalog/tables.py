@@ -51,6 +51,7 @@ class ImageSetRow(Base):
     accepted: Mapped[int] = mapped_column(default=0)
     duplicate: Mapped[int] = mapped_column(default=0)
     rejected: Mapped[int] = mapped_column(default=0)
+    problem: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # if failed
     created_at: Mapped[float]
     created_by: Mapped[str] = mapped_column(Principal, server_default=LOCAL)
     touched_at: Mapped[float | None]  # while receiving: a set that nobody touches was cut off
@@ -67,6 +68,8 @@ class ImageSetEntryRow(Base):
     )
     position: Mapped[int] = mapped_column(primary_key=True)
     external_id: Mapped[str] = mapped_column(String(1024))
+    # digest of the external id without regard to case: no two of a set are one file on any disk
+    name_key: Mapped[str | None] = mapped_column(String(32))
     file_name: Mapped[str] = mapped_column(String(1024))
     status: Mapped[str] = mapped_column(Status)  # accepted | duplicate | rejected
     image_digest: Mapped[str | None] = mapped_column(ForeignKey("image.digest"))
@@ -77,6 +80,7 @@ class ImageSetEntryRow(Base):
     __table_args__ = (
         Index(None, "image_set_id", "status", "position"),
         Index(None, "image_set_id", "image_digest"),
+        Index("uq_image_set_entry_name_key", "image_set_id", "name_key", unique=True),
     )
 
 

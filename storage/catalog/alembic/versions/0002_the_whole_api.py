@@ -183,6 +183,14 @@ def upgrade() -> None:
         )
         batch_op.add_column(sa.Column("touched_at", sa.Double(), nullable=True))
         batch_op.add_column(sa.Column("deleted_at", sa.Double(), nullable=True))
+        batch_op.add_column(sa.Column("problem", sa.JSON(none_as_null=True), nullable=True))
+
+    with op.batch_alter_table("image_set_entry", schema=None) as batch_op:
+        # empty in the sets that stand: they are complete, and nobody adds to them
+        batch_op.add_column(sa.Column("name_key", sa.String(length=32), nullable=True))
+        batch_op.create_index(
+            "uq_image_set_entry_name_key", ["image_set_id", "name_key"], unique=True
+        )
 
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.add_column(sa.Column("pipeline_name", sa.String(length=80), nullable=True))
@@ -283,7 +291,12 @@ def downgrade() -> None:
         batch_op.drop_column("created_by")
         batch_op.drop_column("pipeline_name")
 
+    with op.batch_alter_table("image_set_entry", schema=None) as batch_op:
+        batch_op.drop_index("uq_image_set_entry_name_key")
+        batch_op.drop_column("name_key")
+
     with op.batch_alter_table("image_set", schema=None) as batch_op:
+        batch_op.drop_column("problem")
         batch_op.drop_column("deleted_at")
         batch_op.drop_column("touched_at")
         batch_op.drop_column("created_by")
