@@ -4,7 +4,6 @@ Puts are create-only: who comes second leaves the first bytes in place. Nothing 
 compare-and-swap, which a local folder cannot do; pointers that move live in the catalog.
 """
 
-import errno
 import hashlib
 import re
 import shutil
@@ -150,7 +149,10 @@ class Objects:
 
         def guarded() -> Iterator[bytes]:
             try:
-                yield from pieces
+                self.require_room(0)
+                for piece in pieces:
+                    self.require_room(len(piece))
+                    yield piece
             except BaseException as error:  # the library would wrap it beyond recognition
                 failed.append(error)
                 raise
@@ -286,10 +288,10 @@ class Objects:
 
     def check(self) -> None:
         """Raise StorageUnavailable unless the store answers soon."""
+        if self._store.folder is not None and not self._store.folder.is_dir():
+            raise StorageUnavailable("The folder of the objects is gone. Mount or restore it.")
         try:
             with _problems("health/probe"):
-                if self._store.folder is not None and not self._store.folder.is_dir():
-                    raise FileNotFoundError(errno.ENOENT, "the folder of the objects is gone")
                 obstore.head(self._store.probe, "health/probe")
         except ObjectMissing:
             return

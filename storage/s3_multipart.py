@@ -96,8 +96,9 @@ class S3Location:
 class S3Multipart:
     """Begins, lists, completes and aborts multipart uploads."""
 
-    def __init__(self, location: S3Location) -> None:
+    def __init__(self, location: S3Location, page_parts: int = 1000) -> None:
         self._location = location
+        self._page_parts = page_parts
 
     def create(self, key: str) -> str:
         """Begin an upload and return the store's id of it.
@@ -135,7 +136,11 @@ class S3Multipart:
         found: list[StoredPart] = []
         marker = "0"
         while True:
-            query = {"uploadId": upload_id, "part-number-marker": marker}
+            query = {
+                "uploadId": upload_id,
+                "part-number-marker": marker,
+                "max-parts": str(self._page_parts),
+            }
             answer = self._send("GET", key, query)
             found += [
                 StoredPart(
@@ -217,7 +222,7 @@ class S3Multipart:
         timeout = httpx.Timeout(seconds or self._location.timeout_seconds, connect=3.0)
         with httpx.Client(timeout=timeout) as client:
             answer = _repeated(client, method, url, body)
-        if answer.status_code == 404:
+        if answer.status_code == 404 and _code(answer) == "NoSuchUpload":
             raise UploadMissing(key)
         if answer.status_code == 400:
             raise PartsRefused(_code(answer))

@@ -62,6 +62,8 @@ def faulty_proxy(target_url: str) -> Iterator[FaultyProxy]:
     try:
         yield FaultyProxy(f"http://127.0.0.1:{listener.getsockname()[1]}", faults)
     finally:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         listener.close()
         thread.join(5)
 
