@@ -35,6 +35,7 @@ from domain.uploads import (
     part_object_key,
     part_size,
 )
+from storage.ahead import read_ahead
 from storage.catalog import uploads
 from storage.catalog.engine import Catalog
 from storage.catalog.tables import UploadRow
@@ -219,7 +220,8 @@ def _join(objects: Objects, row: UploadRow, keys: list[str], hold: _Hold) -> Non
             yield from objects.open_stream(key)
 
     objects.require_room(row.size_bytes)
-    objects.put_stream(row.object_key, _checked(row, pieces(), hold.renew))
+    with read_ahead(_checked(row, pieces(), hold.renew)) as checked:
+        objects.put_stream(row.object_key, checked)
 
 
 def _join_at_store(catalog: Catalog, objects: Objects, row: UploadRow) -> None:
