@@ -25,12 +25,14 @@ class S3Server:
     """A running server; every test takes a bucket of its own."""
 
     url: str
+    last_bucket: str = ""
     _numbers: Iterator[int] = field(default_factory=count)
 
     def new_bucket(self) -> str:
         """Create a bucket and return its name."""
         name = f"bucket-{next(self._numbers)}"
         httpx.put(f"{self.url}/{name}").raise_for_status()
+        self.last_bucket = name
         return name
 
     def settings(self, bucket: str, **changes: Any) -> dict[str, Any]:
