@@ -4,7 +4,18 @@ documents of `api_schemas`; text columns with a closed set of values say which i
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Double, ForeignKey, Index, MetaData, String, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Double,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMING_CONVENTION = {
@@ -79,7 +90,7 @@ class ImageSetEntryRow(Base):
 
     __table_args__ = (
         Index(None, "image_set_id", "status", "position"),
-        Index(None, "image_set_id", "image_digest"),
+        Index(None, "image_digest", "image_set_id"),
         Index("uq_image_set_entry_name_key", "image_set_id", "name_key", unique=True),
     )
 
@@ -125,6 +136,7 @@ class AnnotationSetRow(Base):
     rejected: Mapped[int]
     created_at: Mapped[float]
     created_by: Mapped[str] = mapped_column(Principal, server_default=LOCAL)
+    deleted_at: Mapped[float | None]
 
 
 class AnnotationRow(Base):
@@ -140,6 +152,8 @@ class AnnotationRow(Base):
     external_id: Mapped[str] = mapped_column(String(1024))
     image_digest: Mapped[str] = mapped_column(ForeignKey("image.digest"))
     object_key: Mapped[str] = mapped_column(String(256))
+
+    __table_args__ = (Index(None, "image_digest"), Index(None, "object_key"))
 
 
 class PipelineRow(Base):
@@ -232,6 +246,13 @@ class JobItemRow(Base):
         Index(None, "chunk_id"),
         Index(None, "label_id"),
         Index(None, "job_id", "finish_seq"),
+        Index(None, "image_digest"),
+        Index(
+            None,
+            "evidence_digest",
+            sqlite_where=text("evidence_digest IS NOT NULL"),
+            postgresql_where=text("evidence_digest IS NOT NULL"),
+        ),
     )
 
 
@@ -484,10 +505,16 @@ class ScheduleTickRow(Base):
 
 
 class UnreachableObjectRow(Base):
-    """An object that nothing referred to when the collector looked; it goes at a later look."""
+    """Objects that nothing referred to when the collector looked; they go at a later look.
+
+    `key` is that of one object, or the folder of those that come and go together.
+    """
 
     __tablename__ = "unreachable_object"
 
     key: Mapped[str] = mapped_column(String(256), primary_key=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     marked_at: Mapped[float]
+    deleting_at: Mapped[float | None]  # its objects are being deleted since then
+
+    __table_args__ = (Index(None, "marked_at"),)

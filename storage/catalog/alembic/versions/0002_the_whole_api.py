@@ -76,8 +76,14 @@ def upgrade() -> None:
         sa.Column("key", sa.String(length=256), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("marked_at", sa.Double(), nullable=False),
+        sa.Column("deleting_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_unreachable_object")),
     )
+    with op.batch_alter_table("unreachable_object", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_unreachable_object_marked_at"), ["marked_at"], unique=False
+        )
+
     op.create_table(
         "upload",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -175,6 +181,7 @@ def upgrade() -> None:
         batch_op.add_column(
             sa.Column("created_by", sa.String(length=64), server_default="local", nullable=False)
         )
+        batch_op.add_column(sa.Column("deleted_at", sa.Double(), nullable=True))
 
     with op.batch_alter_table("image_set", schema=None) as batch_op:
         batch_op.add_column(sa.Column("source", sa.JSON(none_as_null=True), nullable=True))
@@ -191,6 +198,18 @@ def upgrade() -> None:
         batch_op.create_index(
             "uq_image_set_entry_name_key", ["image_set_id", "name_key"], unique=True
         )
+        batch_op.drop_index(batch_op.f("ix_image_set_entry_image_set_id_image_digest"))
+        batch_op.create_index(
+            batch_op.f("ix_image_set_entry_image_digest_image_set_id"),
+            ["image_digest", "image_set_id"],
+            unique=False,
+        )
+
+    with op.batch_alter_table("annotation", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_annotation_image_digest"), ["image_digest"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_annotation_object_key"), ["object_key"], unique=False)
 
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.add_column(sa.Column("pipeline_name", sa.String(length=80), nullable=True))
@@ -227,6 +246,16 @@ def upgrade() -> None:
             batch_op.f("ix_job_item_job_id_finish_seq"), ["job_id", "finish_seq"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_job_item_label_id"), ["label_id"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_job_item_image_digest"), ["image_digest"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_job_item_evidence_digest"),
+            ["evidence_digest"],
+            unique=False,
+            sqlite_where=sa.text("evidence_digest IS NOT NULL"),
+            postgresql_where=sa.text("evidence_digest IS NOT NULL"),
+        )
 
     with op.batch_alter_table("label", schema=None) as batch_op:
         batch_op.add_column(sa.Column("deleted_at", sa.Double(), nullable=True))
@@ -272,6 +301,8 @@ def downgrade() -> None:
         batch_op.drop_column("deleted_at")
 
     with op.batch_alter_table("job_item", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_job_item_evidence_digest"))
+        batch_op.drop_index(batch_op.f("ix_job_item_image_digest"))
         batch_op.drop_index(batch_op.f("ix_job_item_label_id"))
         batch_op.drop_index(batch_op.f("ix_job_item_job_id_finish_seq"))
 
@@ -292,6 +323,12 @@ def downgrade() -> None:
         batch_op.drop_column("pipeline_name")
 
     with op.batch_alter_table("image_set_entry", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_image_set_entry_image_digest_image_set_id"))
+        batch_op.create_index(
+            batch_op.f("ix_image_set_entry_image_set_id_image_digest"),
+            ["image_set_id", "image_digest"],
+            unique=False,
+        )
         batch_op.drop_index("uq_image_set_entry_name_key")
         batch_op.drop_column("name_key")
 
@@ -303,6 +340,7 @@ def downgrade() -> None:
         batch_op.drop_column("source")
 
     with op.batch_alter_table("annotation_set", schema=None) as batch_op:
+        batch_op.drop_column("deleted_at")
         batch_op.drop_column("created_by")
 
     op.drop_table("schedule_tick")
@@ -317,6 +355,13 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_upload_status_expires_at"))
 
     op.drop_table("upload")
+    with op.batch_alter_table("annotation", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_annotation_object_key"))
+        batch_op.drop_index(batch_op.f("ix_annotation_image_digest"))
+
+    with op.batch_alter_table("unreachable_object", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_unreachable_object_marked_at"))
+
     op.drop_table("unreachable_object")
     with op.batch_alter_table("schedule", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_schedule_paused_next_due_at"))
