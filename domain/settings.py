@@ -5,13 +5,15 @@ of a field is its documentation.
 """
 
 import ipaddress
+from base64 import urlsafe_b64decode
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from storage.remote.addresses import AddressPolicy
 from storage.store_address import S3Options, StoreAddress
 
 
@@ -217,6 +219,19 @@ class Settings(BaseSettings):
 
     idempotency_hours: float = Field(24.0, gt=0, description="Answers are kept for their key")
 
+    @field_validator("secret_key")
+    @classmethod
+    def _are_fernet_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not all(map(is_fernet_key, value.get_secret_value().split(","))):
+            raise ValueError("not Fernet keys, by comma; `selvage secrets new-key` prints one")
+        return value
+
+    @field_validator("fetch_allow_networks")
+    @classmethod
+    def _is_allow_list(cls, value: str) -> str:
+        AddressPolicy.parse(value)
+        return value
+
     @cached_property
     def catalog_url(self) -> str:
         """SQLAlchemy address of the catalog."""
@@ -274,6 +289,14 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+def is_fernet_key(text: str) -> bool:
+    """Whether `text` is 32 bytes in URL-safe base64."""
+    try:
+        return len(urlsafe_b64decode(text.strip().encode("ascii"))) == 32
+    except ValueError:
+        return False
 
 
 def settings_table() -> str:
