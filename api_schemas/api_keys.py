@@ -59,7 +59,10 @@ class ApiKey(BaseModel):
 class ApiKeyCreated(ApiKey):
     """The one answer that holds the key itself."""
 
-    key: str = Field(description="Send as `Authorization: Bearer …`; it is never shown again")
+    key: str | None = Field(
+        None,
+        description="Send as `Authorization: Bearer …`. Shown this once; null in a replayed answer",
+    )
 
 
 class ApiKeyPage(BaseModel):

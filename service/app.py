@@ -5,10 +5,13 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api_schemas.problems import Problem
 from domain.settings import Settings
 from service import (
     annotations,
+    api_document,
+    api_keys,
+    connections,
+    docs_page,
     health,
     image_sets,
     jobs,
@@ -20,6 +23,7 @@ from service import (
     pseudo_labels,
     resumable,
 )
+from service.auth import Authentication
 from service.body_limit import BodyLimit
 from service.envelope import Envelope
 from service.heads import HeadAsGet
@@ -39,6 +43,7 @@ Errors are `application/problem+json`; `detail` says what to do.
 ROUTERS = (
     pseudo_labels,
     image_sets,
+    connections,
     resumable,
     annotations,
     models,
@@ -46,7 +51,9 @@ ROUTERS = (
     pipelines,
     jobs,
     labels,
+    api_keys,
     health,
+    docs_page,
 )
 
 
@@ -75,6 +82,8 @@ def create_app(settings: Settings | None = None, state: ServiceState | None = No
         lifespan=lifespan,
         responses=problems.PROBLEM_RESPONSES,
         separate_input_output_schemas=False,
+        docs_url=None,
+        redoc_url=None,
     )
     problems.install(app)
     app.add_middleware(HeadAsGet)  # the last one added is the first that a request meets
@@ -83,10 +92,11 @@ def create_app(settings: Settings | None = None, state: ServiceState | None = No
         max_upload_bytes=settings.max_upload_bytes,
         max_json_bytes=settings.max_json_bytes,
     )
+    app.add_middleware(Authentication)
     app.add_middleware(Envelope)
     for module in ROUTERS:
         app.include_router(module.router)
-    _add_problem_schema(app)
+    api_document.complete(app)
     return app
 
 
@@ -98,19 +108,3 @@ def open_state(settings: Settings) -> ServiceState:
         objects=Objects.open(settings.store_address),
         queue=Queue(settings.broker_url),
     )
-
-
-def _add_problem_schema(app: FastAPI) -> None:
-    """Put `Problem` into the document's components, where every error response refers to."""
-    original = app.openapi
-
-    def with_problem() -> dict[str, object]:
-        document = original()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        if "Problem" not in schemas:
-            schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(schema.pop("$defs", {}))
-            schemas["Problem"] = schema
-        return document
-
-    app.openapi = with_problem  # type: ignore[method-assign]

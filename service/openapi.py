@@ -56,6 +56,17 @@ JOB_EXAMPLES: dict[str, Any] = {
             "pipeline": {"select": {"mode": "class_balanced", "keep_fraction": 0.7}},
         },
     },
+    "refine": {
+        "summary": "Label the images of a job again, tonight, with the model that is current then",
+        "value": {
+            "type": "refine",
+            "labels": {"job": _JOB},
+            "pipeline": "strict@2",
+            "schedule_at": "2026-11-20T22:00:00Z",
+            "deadline_at": "2026-11-21T05:00:00Z",
+            "metadata": {"ticket": "ML-42"},
+        },
+    },
     "adapt": {
         "summary": "Re-estimate a model's normalisation statistics",
         "value": {"type": "adapt", "image_set": _SET, "model": "demo", "promote": True},
@@ -68,6 +79,17 @@ JOB_EXAMPLES: dict[str, Any] = {
             "labels_of_job": _JOB,
         },
     },
+}
+API_KEY_EXAMPLES: dict[str, Any] = {
+    "import": {
+        "summary": "A key that uploads and labels, within limits",
+        "value": {
+            "name": "nightly import",
+            "scopes": ["write"],
+            "expires_at": "2099-12-31T23:59:59Z",
+            "quota": {"jobs": 10, "queued_images": 100000},
+        },
+    }
 }
 RETRY_EXAMPLES: dict[str, Any] = {
     "failed": {"summary": "Only what failed", "value": {"only": "failed"}}

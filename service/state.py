@@ -1,6 +1,6 @@
 """What every request has at hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from domain.settings import Settings
 from formats.archive_rules import ArchiveLimits
 from formats.opening import ImageLimits
+from service.key_gate import KeyGate
 from storage.catalog.engine import Catalog
 from storage.objects import Objects
 from storage.queue import Queue
@@ -21,6 +22,7 @@ class ServiceState:
     catalog: Catalog
     objects: Objects
     queue: Queue
+    keys: KeyGate = field(default_factory=KeyGate)
 
     @property
     def image_limits(self) -> ImageLimits:

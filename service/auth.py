@@ -1,0 +1,130 @@
+"""Authentication: before a byte of the body is read, who asks, and may they?"""
+
+import base64
+import binascii
+from typing import Final
+
+import structlog
+from fastapi.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api_schemas.problems import Forbidden, Unauthenticated
+from domain import api_keys
+from service.access import BASIC_PATHS, METRICS_PATH, SAFE_METHODS, scope_needed
+from service.key_gate import KeyGate
+from service.principals import LOCAL_PRINCIPAL, Principal
+from service.problems import CATALOG_ERRORS
+from service.state import ServiceState
+from storage.catalog.api_keys import touch
+from storage.catalog.tables import ApiKeyRow
+
+log = structlog.get_logger("service")
+
+_REALM: Final = 'realm="selvage"'
+
+
+class Authentication:
+    """ASGI middleware: puts the principal into the request's state, or refuses the request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state: ServiceState = scope["app"].state.selvage
+        unnoted_use = await _admit(scope, state)
+        await self._app(scope, receive, send)
+        if unnoted_use is not None:  # after the answer: nobody waits for it
+            await run_in_threadpool(_note_use, state, unnoted_use)
+
+
+async def _admit(scope: Scope, state: ServiceState) -> str | None:
+    """Set the principal; return the id of a key whose use is to be noted.
+
+    Raises:
+        Unauthenticated: no key, or none that is valid.
+        Forbidden: the key does not have the scope; or a foreign web page asks.
+    """
+    method, path = scope["method"], scope["path"]
+    needed = scope_needed(method, path)
+    if needed is None:
+        return None
+    headers = Headers(scope=scope)
+    secret = _secret(headers, path)
+    if secret is None:
+        if await _are_keys_asked_for(state, path):
+            raise _no_key(path)
+        _refuse_foreign_page(headers, method)
+        scope["state"]["principal"] = LOCAL_PRINCIPAL
+        return None
+    try:
+        row, is_stale = await run_in_threadpool(_look_up, state, secret)
+    except Unauthenticated as error:
+        raise Unauthenticated(error.detail, headers=_challenge(path, "invalid_token")) from None
+    principal = Principal(row.id, row.name, api_keys.included(row.scopes))
+    principal.require(needed)
+    scope["state"]["principal"] = principal
+    return row.id if is_stale else None
+
+
+def _secret(headers: Headers, path: str) -> str | None:
+    """Return the key that a request carries; None if it carries nothing that is meant for us."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    value = value.strip()
+    if scheme.lower() == "bearer" and value.startswith(api_keys.PREFIX):
+        return value
+    if scheme.lower() == "basic" and path.startswith(BASIC_PATHS):
+        try:
+            pair = base64.b64decode(value, validate=True).decode()
+        except (binascii.Error, ValueError):
+            return None
+        password = pair.partition(":")[2]
+        return password if password.startswith(api_keys.PREFIX) else None
+    return None
+
+
+async def _are_keys_asked_for(state: ServiceState, path: str) -> bool:
+    if path == METRICS_PATH and state.settings.is_loopback:
+        return False
+    gate: KeyGate = state.keys
+    known = gate.known(state.settings)
+    return known if known is not None else await run_in_threadpool(gate.look, state.catalog)
+
+
+def _look_up(state: ServiceState, secret: str) -> tuple[ApiKeyRow, bool]:
+    with state.catalog.read() as session:
+        return api_keys.authenticate(session, secret)
+
+
+def _note_use(state: ServiceState, key_id: str) -> None:
+    try:
+        with state.catalog.write() as session:
+            touch(session, key_id)
+    except CATALOG_ERRORS:  # not worth more than a line
+        log.warning("the last use of a key was not noted", key=key_id)
+
+
+def _no_key(path: str) -> Unauthenticated:
+    return Unauthenticated(
+        "Send an API key: `Authorization: Bearer sv_…`. An administrator makes one with "
+        "`selvage keys create` or POST /v1/api-keys.",
+        headers=_challenge(path),
+    )
+
+
+def _challenge(path: str, error: str | None = None) -> dict[str, str]:
+    bearer = f"Bearer {_REALM}" + (f', error="{error}"' if error else "")
+    basic = f"Basic {_REALM}, " if path.startswith(BASIC_PATHS) else ""
+    return {"WWW-Authenticate": basic + bearer}
+
+
+def _refuse_foreign_page(headers: Headers, method: str) -> None:
+    """Without keys, any page that the user's browser shows could post to this machine."""
+    if method not in SAFE_METHODS and headers.get("sec-fetch-site") == "cross-site":
+        raise Forbidden(
+            "A web page of another site sent this, and the service asks for no keys. Make one with "
+            "`selvage keys create`, and send it along."
+        )
