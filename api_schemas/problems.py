@@ -108,6 +108,10 @@ class ModelNotReady(ProblemError):
     code, title, status = "model-not-ready", "The model version is not ready", 409
 
 
+class ModelKillsWorker(ProblemError):
+    code, title, status = "model-kills-worker", "The worker died each time it tried the model", 422
+
+
 class IdempotencyKeyReused(ProblemError):
     code, title, status = (
         "idempotency-key-reused",
@@ -208,6 +212,10 @@ class StageFailed(ProblemError):
 
 class OutOfMemory(ProblemError):
     code, title, status = "gpu-out-of-memory", "Not enough memory for this image", 500
+
+
+class DeadlineExceeded(ProblemError):
+    code, title, status = "deadline-exceeded", "The job was not done by its deadline", 504
 
 
 class TooManyFailures(ProblemError):

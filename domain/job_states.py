@@ -14,9 +14,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api_schemas.jobs import DONE_STATUSES
-from api_schemas.problems import NoUsableImage, ProblemError, TooManyFailures
+from api_schemas.problems import (
+    DeadlineExceeded,
+    NoUsableImage,
+    ProblemError,
+    TooManyFailures,
+)
 from domain import events
-from storage.catalog import chunks, items
+from storage.catalog import chunks, items, models
 from storage.catalog.engine import db_now
 from storage.catalog.jobs import COUNTS
 from storage.catalog.tables import JobRow
@@ -110,7 +115,7 @@ def settle(session: Session, job: JobRow) -> None:
     if is_done(job) or job.queued or job.running:
         return
     if job.status == "cancelling":
-        _end(session, job, "failed" if job.error else "cancelled")
+        _end(session, job, _status_of_stopped(job))
     elif job.phase in (*ITEM_PHASES, "final") and not job.succeeded:
         job.error = NoUsableImage(
             "No image of the job could be used. The items say why, one by one."
@@ -120,6 +125,12 @@ def settle(session: Session, job: JobRow) -> None:
         enter(session, job, "final")
     elif job.phase in ITEM_PHASES:
         complete(session, job, job.result)
+
+
+def _status_of_stopped(job: JobRow) -> str:
+    if not job.error:
+        return "cancelled"
+    return "expired" if job.error["code"] == DeadlineExceeded.code else "failed"
 
 
 def complete(session: Session, job: JobRow, result: dict[str, Any] | None) -> None:
@@ -133,5 +144,7 @@ def _end(session: Session, job: JobRow, status: str) -> None:
         job.result = None  # never both
     job.finished_at = session.scalar(select(db_now()))
     _leave_phase(job, "done", "done" if status in ("succeeded", "partial") else "stopped")
+    if job.type == "validate":
+        models.reject_undecided(session, job.model_version_id, job.error)
     set_status(job, status)
     events.ended(job)

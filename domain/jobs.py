@@ -9,6 +9,7 @@ from api_schemas.ids import new_id
 from api_schemas.jobs import AdaptJobCreate, GenerateJobCreate
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import (
+    DeadlineExceeded,
     NotFound,
     QuotaExceeded,
     StateConflict,
@@ -218,6 +219,27 @@ def cancel(catalog: Catalog, job_id: str) -> JobRow:
             job_states.cancel_some(session, job)
             job_states.settle(session, job)
         return job
+
+
+def expire(catalog: Catalog, job_id: str) -> bool:
+    """End a job whose deadline has passed; finished labels stay. False if it is over already."""
+    with catalog.write() as session:
+        job = jobs.lock_job(session, job_id)
+        now = session.scalar(select(db_now())) or 0.0
+        is_late = job.deadline_at is not None and job.deadline_at <= now
+        if not is_late or job_states.is_done(job) or job.status == "cancelling":
+            return False
+        left = job.queued + job.running
+        job_states.fail_job(
+            job,
+            DeadlineExceeded(
+                f"{left} of {job.total} images were not done at deadline_at. Finished labels stay "
+                "readable; `:retry` labels the rest, without a deadline."
+            ),
+        )
+        job_states.cancel_some(session, job)
+        job_states.settle(session, job)
+        return True
 
 
 def create_retry(

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
-from api_schemas.problems import WorkerLost
+from api_schemas.problems import ModelKillsWorker, WorkerLost
 from domain import events, job_states
 from storage.catalog import chunks, items, jobs, labels
 from storage.catalog.chunks import Lease
@@ -20,7 +20,7 @@ from storage.catalog.tables import ChunkRow, JobItemRow, JobRow
 
 SPEED_SMOOTHING = 0.5
 NO_DEVICE_KINDS = ("ingest",)  # worked on without the device that quotas count
-ITEM_KINDS = ("label", "finish", "evaluate", "adapt")  # kinds whose items end with the chunk
+ITEM_KINDS = ("label", "finish", "evaluate", "adapt", "validate")  # kinds whose items end with the chunk
 
 
 class LeaseLost(Exception):
@@ -252,12 +252,13 @@ def take_back(catalog: Catalog, lease: Lease, max_kills: int) -> bool:
             job_states.move(job, "running", "queued", left)
         if job_states.is_done(job) or job.status == "cancelling":
             return True
+        max_kills = job.failure_policy.get("max_attempts") or max_kills
         row.kills += 1
         found = items.items_at(session, job.id, row.positions)
         open_positions = [p for p in row.positions if _is_open(found.get(p), row, "queued")]
         for position in open_positions:
             found[position].kills += 1
-        if not open_positions or row.kind == "adapt":
+        if not open_positions or row.kind in ("adapt", "validate"):
             _whole_chunk_died(job, row.kills, max_kills)
         elif len(open_positions) > 1:
             _split(session, row, open_positions)
@@ -268,7 +269,15 @@ def take_back(catalog: Catalog, lease: Lease, max_kills: int) -> bool:
 
 
 def _whole_chunk_died(job: JobRow, kills: int, max_kills: int) -> None:
-    if kills >= max_kills:
+    if kills >= max_kills and job.type == "validate":
+        job_states.fail_job(
+            job,
+            ModelKillsWorker(
+                f"The worker died {kills} times while it tried the model. Too little memory for "
+                "its size is the usual reason; try it with `selvage models add` on the machine."
+            ),
+        )
+    elif kills >= max_kills:
         job_states.fail_job(
             job,
             WorkerLost(

@@ -28,13 +28,17 @@ def resend_unclaimed(catalog: Catalog, older_than_seconds: float) -> int:
         return chunks.unsend(session, older_than_seconds=older_than_seconds)
 
 
-def continue_cancelling(catalog: Catalog, job_id: str) -> None:
-    """Cancel the next batch of items of a job, and end it when none is left."""
+def continue_cancelling(catalog: Catalog, job_id: str) -> bool:
+    """Cancel the next batch of items of a job, and end it when none is left.
+
+    Returns whether there are more to cancel at once.
+    """
     with catalog.write() as session:
         job = jobs.lock_job(session, job_id)
         if job.status == "cancelling":
             job_states.cancel_some(session, job)
             job_states.settle(session, job)
+        return job.status == "cancelling" and job.queued > 0
 
 
 def expire(session: Session, *, worker_silent_seconds: float, idempotency_hours: float) -> None:

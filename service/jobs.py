@@ -5,12 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Query
 from fastapi.responses import Response, StreamingResponse
-from sqlalchemy.orm import Session
 
 from api_schemas.jobs import (
-    AdaptJobCreate,
-    EvaluateJobCreate,
-    GenerateJobCreate,
     ItemStatus,
     Job,
     JobCreate,
@@ -21,31 +17,19 @@ from api_schemas.jobs import (
     ResultLine,
     RetryRequest,
 )
-from domain import evaluation
 from domain import jobs as use_cases
+from domain.job_creation import create_job as create_row
 from service import openapi, rendering
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.paging import PageSize, PageToken, decode_position, decode_token, encode_token
 from service.principals import Caller
 from service.state import ServiceState, State
+from service.waiting import WaitingRoute
 from storage.catalog import items, jobs, labels
-from storage.catalog.tables import JobItemRow, JobRow, LabelRow
+from storage.catalog.tables import JobItemRow, LabelRow
 
-router = APIRouter(prefix="/v1", tags=["jobs"])
+router = APIRouter(prefix="/v1", tags=["jobs"], route_class=WaitingRoute)
 RESULT_PAGE_ROWS = 500
-
-
-def _create_row(
-    session: Session,
-    request: GenerateJobCreate | EvaluateJobCreate | AdaptJobCreate,
-    limit: int,
-    created_by: str,
-) -> JobRow:
-    if isinstance(request, GenerateJobCreate):
-        return use_cases.create_generate(session, request, limit, created_by)
-    if isinstance(request, EvaluateJobCreate):
-        return evaluation.create_evaluate(session, request, created_by)
-    return use_cases.create_adapt(session, request, created_by)
 
 
 def _accepted(body: str, location: str) -> Response:
@@ -67,7 +51,12 @@ def create_job(
     if stored is not None:
         return stored
     with ticket, state.catalog.write() as session:
-        row = _create_row(session, request, state.settings.max_queued_images, caller.id)
+        row = create_row(
+            session,
+            request,
+            max_queued=state.settings.max_queued_images,
+            created_by=caller.id,
+        )
         body = rendering.job(session, row).model_dump_json()
         location = f"/v1/jobs/{row.id}"
         ticket.complete(session, 202, location, body)

@@ -138,6 +138,7 @@ def job(session: Session, row: JobRow) -> Job:
         else None
     )
     base = f"/v1/jobs/{row.id}"
+    refined_from = row.params.get("refined_from")
     return Job(
         id=row.id,
         type=row.type,
@@ -147,6 +148,7 @@ def job(session: Session, row: JobRow) -> Job:
         model=reference_of(version) if version else None,
         pipeline=pipeline,
         pipeline_digest=row.pipeline_digest,
+        pipeline_name=row.pipeline_name,
         progress=_progress(session, row),
         counts=ItemCounts(
             total=row.total,
@@ -162,15 +164,21 @@ def job(session: Session, row: JobRow) -> Job:
         failure_policy=FailurePolicy.model_validate(row.failure_policy),
         metadata=row.job_metadata,
         retry_of=row.retry_of,
+        refined_from=refined_from,
+        schedule=row.schedule_id,
+        schedule_at=_optional_time(row.schedule_at),
+        deadline_at=_optional_time(row.deadline_at),
         created_at=_time(row.created_at),
         created_by=row.created_by,
         started_at=_optional_time(row.started_at),
         finished_at=_optional_time(row.finished_at),
-        result=row.result,
+        result=row.result if is_done(row) else None,
         error=_problem(row.error),
         links={
+            **({"refined_from": f"/v1/jobs/{refined_from}"} if refined_from else {}),
             "self": base,
             "items": f"{base}/items",
+            "events": f"{base}/events",
             "results": f"{base}/results",
             "cancel": f"{base}:cancel",
             "retry": f"{base}:retry",

@@ -96,5 +96,5 @@ class Committer:
             self._runtime.catalog, self._lease, work, self._runtime.settings.lease_seconds
         )
         self._waiting = []
-        if status in ("cancelling", "cancelled", "failed") and not work.close:
+        if status in ("cancelling", "cancelled", "failed", "expired") and not work.close:
             raise JobOver(status)

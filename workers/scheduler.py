@@ -15,23 +15,28 @@ from sqlalchemy.exc import SQLAlchemyError
 from api_schemas.ids import new_id
 from api_schemas.problems import ProblemError, StorageUnavailable
 from domain import job_states, planning, sweep
+from domain import jobs as jobs_use_cases
 from domain.dispatch import DispatchLimits, dispatch
 from domain.logs import set_up_logs
 from domain.settings import Settings
 from storage.catalog import jobs
+from storage.catalog.advancing import DueJob, due_jobs, past_deadline
 from storage.catalog.engine import Catalog
 from storage.catalog.migrations import require_current
-from storage.catalog.tables import JobRow
 from storage.catalog.workers import drop_lock, hold_lock
 from storage.objects import Objects
 from storage.queue import Queue
 from workers.joins import join_pilot, merge_evaluation
+from workers.reuse import LabelReuse
 
 log = structlog.get_logger("workers.scheduler")
 LOCK_NAME: Final = "scheduler"
 LOCK_SECONDS: Final = 5.0
 LOCK_RENEW_SECONDS: Final = 1.5
 MAX_ADVANCE_FAILURES: Final = 5
+MAX_ADVANCE_SECONDS: Final = 1.0  # of one turn; then chunks are handed out and the lock renewed
+MAX_DUE_JOBS: Final = 500
+STORE_PAUSE_SECONDS: Final = 2.0
 SILENT_HEARTBEATS: Final = 3
 
 
@@ -53,6 +58,9 @@ class Scheduler:
         self._lock_renewed_at = float("-inf")
         self._swept_at = float("-inf")
         self._failures: Counter[str] = Counter()
+        self._pauses: dict[str, float] = {}
+        self._turn_ends_at = float("-inf")
+        self._reuse = LabelReuse()
         self._stopping = False
         self._limits = DispatchLimits(
             chunk_seconds=settings.chunk_seconds,
@@ -68,13 +76,15 @@ class Scheduler:
         listener = self._queue.listener()
         log.info("scheduler is ready")
         while not self._stopping:
+            more = False
             try:
                 if self._is_mine():
-                    self.turn()
+                    more = self.turn()
             except SQLAlchemyError as error:
                 log.error("the catalog failed; trying again", exc_info=error)
                 time.sleep(1.0)
-            listener.wait(self._settings.poll_seconds)
+            if not more:
+                listener.wait(self._settings.poll_seconds)
         with self._catalog.write() as session:
             drop_lock(session, LOCK_NAME, self._owner)
         log.info("scheduler has stopped")
@@ -89,20 +99,42 @@ class Scheduler:
         self._lock_renewed_at = now
         return True
 
-    def turn(self) -> None:
-        """Advance every job by what is due, hand out chunks, and sweep now and then."""
+    def turn(self) -> bool:
+        """Advance every job by what is due, hand out chunks, and sweep now and then.
+
+        Returns whether there is more to do at once: long steps give way to handing out chunks.
+        """
         if self._queue.was_wiped():
             n = sweep.resend_unclaimed(self._catalog, older_than_seconds=0)
             if n:
                 log.warning("the broker has lost its messages; sending again", chunks=n)
-        with self._catalog.read() as session:
-            found = jobs.unfinished_jobs(session)
-        for job in found:
-            self._advance_safely(job)
+        more = self._advance_due()
         dispatch(self._catalog, self._queue, self._limits)
         if time.monotonic() - self._swept_at >= self._settings.sweep_seconds:
             self._swept_at = time.monotonic()
             self.sweep()
+        return more
+
+    def _advance_due(self) -> bool:
+        """Advance the jobs with a step due while this turn has time; False if none is left."""
+        with self._catalog.read() as session:
+            late = past_deadline(session, MAX_DUE_JOBS)
+        for job_id in late:
+            if jobs_use_cases.expire(self._catalog, job_id):
+                log.warning("the deadline of a job has passed", job=job_id)
+        with self._catalog.read() as session:
+            found = due_jobs(session, MAX_DUE_JOBS)
+        self._turn_ends_at = time.monotonic() + MAX_ADVANCE_SECONDS
+        for job in found:
+            if time.monotonic() < self._pauses.get(job.id, 0.0):
+                continue
+            if not self._has_time():
+                return True
+            self._advance_safely(job)
+        return not self._has_time()
+
+    def _has_time(self) -> bool:
+        return time.monotonic() < self._turn_ends_at
 
     def sweep(self) -> None:
         """Look for what was lost."""
@@ -118,11 +150,12 @@ class Scheduler:
                 idempotency_hours=settings.idempotency_hours,
             )
 
-    def _advance_safely(self, job: JobRow) -> None:
+    def _advance_safely(self, job: DueJob) -> None:
         """Advance one job; one that fails again and again is ended, so that others go on."""
         try:
             self._advance(job)
         except StorageUnavailable as error:
+            self._pauses[job.id] = time.monotonic() + STORE_PAUSE_SECONDS
             log.error("the object store failed; trying again", job=job.id, detail=str(error))
         except SQLAlchemyError:
             raise
@@ -133,18 +166,19 @@ class Scheduler:
                 self._give_up(job.id, error)
         else:
             self._failures.pop(job.id, None)
+            self._pauses.pop(job.id, None)
 
-    def _advance(self, job: JobRow) -> None:
+    def _advance(self, job: DueJob) -> None:
         if job.status == "cancelling":
-            sweep.continue_cancelling(self._catalog, job.id)
+            while sweep.continue_cancelling(self._catalog, job.id) and self._has_time():
+                pass
         elif job.phase == "plan":
-            planning.plan(self._catalog, job.id)
+            planning.plan(self._catalog, job.id, self._reuse, go_on=self._has_time)
         elif job.phase == "pilot":
-            if not planning.has_open_chunks(self._catalog, job.id, "pilot"):
-                join_pilot(self._catalog, self._objects, job.id)
+            join_pilot(self._catalog, self._objects, job.id)
         elif job.phase == "final":
             merge_evaluation(self._catalog, job.id)
-        elif job.evidence_ready:
+        else:
             planning.advance_job_wide(self._catalog, job.id)
 
     def _give_up(self, job_id: str, error: Exception) -> None:

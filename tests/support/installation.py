@@ -65,12 +65,17 @@ class Installation:
     scheduler: Scheduler
     client: TestClient
 
+    def schedule(self) -> None:
+        """Let the scheduler do all that it can do without workers."""
+        while self.scheduler.turn():
+            pass
+
     def settle(self, max_turns: int = 200) -> None:
         """Schedule and work until nothing is left to do."""
         for _ in range(max_turns):
-            self.scheduler.turn()
+            self.schedule()
             if not self.queue.sent:
-                self.scheduler.turn()
+                self.schedule()
                 if not self.queue.sent:
                     return
             run_chunk(self.runtime, ALL_HANDLERS, self.queue.sent.pop(0))

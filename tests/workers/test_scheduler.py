@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,10 +49,10 @@ def test_a_job_that_cannot_go_on_does_not_stop_the_others(
 
     plan = planning.plan
 
-    def broken_for_one(catalog: object, wanted: str) -> None:
+    def broken_for_one(catalog: object, wanted: str, *args: Any, **options: Any) -> None:
         if wanted == job_id:
             raise RuntimeError("broken")
-        plan(sqlite_site.catalog, wanted)
+        plan(sqlite_site.catalog, wanted, *args, **options)
 
     monkeypatch.setattr(planning, "plan", broken_for_one)
     other = post_images(sqlite_site, {"b.png": png_bytes(2)})["job"]["id"]
