@@ -19,7 +19,7 @@ from api_schemas.ids import AnnotationSetId, ImageSetId, JobId
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import Problem
 
-JobType = Literal["generate", "refine", "evaluate", "adapt"]
+JobType = Literal["generate", "refine", "evaluate", "adapt", "validate"]
 JobStatus = Literal[
     "queued",
     "validating",

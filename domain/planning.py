@@ -92,6 +92,9 @@ def _next_items(session: Session, job: JobRow) -> list[dict[str, Any]]:
         return _items_of_annotations(session, job)
     if job.type == "adapt":
         return _items_of_sample(session, job)
+    if job.type == "validate":
+        name = job.params["name"]
+        return [_item(job, 0, name, name, None)]
     return _items_of_set(session, job)
 
 
@@ -196,8 +199,8 @@ def _start(session: Session, job: JobRow) -> None:
             start_pilot(session, job, config)
         return
     job_states.enter(session, job, "label")
-    if job.type == "adapt":
-        _add_chunk(session, job, "adapt", list(range(job.total)))
+    if job.type in ("adapt", "validate"):  # one chunk, whatever its size
+        _add_chunk(session, job, job.type, list(range(job.total)))
     job_states.settle(session, job)
 
 

@@ -67,6 +67,17 @@ def find_version_by_digest(session: Session, name: str, digest: str) -> ModelVer
     )
 
 
+def reject_undecided(
+    session: Session, version_id: str | None, problem: dict[str, Any] | None
+) -> None:
+    """Reject a version whose check has ended without a decision; one that is ready stays so."""
+    session.execute(
+        update(ModelVersionRow)
+        .where(ModelVersionRow.id == version_id, ModelVersionRow.status == "validating")
+        .values(status="rejected", problem=problem)
+    )
+
+
 def list_versions(session: Session, name: str) -> list[ModelVersionRow]:
     return list(
         session.scalars(
