@@ -12,6 +12,7 @@ from service import (
     api_keys,
     connections,
     docs_page,
+    events,
     health,
     image_sets,
     jobs,
@@ -26,6 +27,7 @@ from service import (
 from service.auth import Authentication
 from service.body_limit import BodyLimit
 from service.envelope import Envelope
+from service.event_hub import EventHub
 from service.heads import HeadAsGet
 from service.state import ServiceState
 from storage.catalog.engine import Catalog
@@ -50,6 +52,7 @@ ROUTERS = (
     ontologies,
     pipelines,
     jobs,
+    events,
     labels,
     api_keys,
     health,
@@ -70,7 +73,9 @@ def create_app(settings: Settings | None = None, state: ServiceState | None = No
         opened = state or open_state(settings)
         require_current(opened.catalog.engine)
         app.state.selvage = opened
+        app.state.event_hub = EventHub(opened.catalog, opened.settings)
         yield
+        await app.state.event_hub.close()
         if state is None:
             opened.queue.close()
             opened.catalog.close()

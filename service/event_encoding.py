@@ -27,6 +27,6 @@ def encode(event: Event) -> Line:
     return Line(event.seq, event.type, data)
 
 
-def position(seq: int) -> bytes:
-    """An event without data: the client notes where it is, and how long to pause."""
-    return format_sse_event(id=str(seq), retry=RETRY_MILLISECONDS)
+def opening_line(seq: int | None) -> bytes:
+    """How long a client shall pause before it comes again, and where it is, if nothing tells it."""
+    return format_sse_event(id=None if seq is None else str(seq), retry=RETRY_MILLISECONDS)

@@ -25,8 +25,9 @@ from service.principals import Caller, Principal
 from service.problems import validation_problem
 from service.state import ServiceState, State
 from service.uploads import Upload, fingerprint, read_upload
+from service.waiting import WaitingRoute
 
-router = APIRouter(prefix="/v1", tags=["pseudo-labels"])
+router = APIRouter(prefix="/v1", tags=["pseudo-labels"], route_class=WaitingRoute)
 FIELDS = {"model", "pipeline", "metadata", "priority", "name"}
 UNKNOWN_SET = "set_00000000000000000000000000"
 REPORTED_PROBLEMS = 100
