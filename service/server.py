@@ -1,0 +1,22 @@
+"""The server of the API process: uvicorn that first ends the streams when it has to stop."""
+
+import socket
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+
+class Server(uvicorn.Server):
+    """Streams never end by themselves; without this, stopping would wait for them in vain."""
+
+    def __init__(self, app: FastAPI, **options: Any) -> None:
+        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, **options))
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End all streams and waits, then what uvicorn does."""
+        hub = getattr(self._app.state, "event_hub", None)
+        if hub is not None:
+            hub.end_all()
+        await super().shutdown(sockets)
