@@ -9,7 +9,7 @@ from api_schemas.problems import Problem
 
 ConnectionKind = Literal["s3", "http"]
 ConnectionName = Annotated[
-    str, StringConstraints(pattern=r"^(?!con_)[a-z0-9][a-z0-9._-]{0,63}$", max_length=64)
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", max_length=64)
 ]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=8192)]
 _HEADER_NAME = r"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$"
