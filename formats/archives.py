@@ -79,6 +79,18 @@ def looks_like_zip(head: bytes) -> bool:
     return head.startswith(ZIP_MAGICS)
 
 
+def archive_kind(head: bytes) -> str | None:
+    """Return the kind of archive that starts with `head`, None if it is opened as no archive."""
+    return "zip" if looks_like_zip(head) else None
+
+
+def iter_archive_members(
+    file: BinaryIO, limits: ArchiveLimits, *, tick: Callable[[], None]
+) -> Iterator[ArchiveMember]:
+    """Yield the files of an archive of any kind that is known."""
+    yield from iter_zip_members(file, limits)
+
+
 def iter_zip_members(file: BinaryIO, limits: ArchiveLimits) -> Iterator[ArchiveMember]:
     """Yield the files of a zip archive in its own order, bad ones with their problem.
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 HEAD_BYTES: Final = 32
+ARCHIVE_HEAD_BYTES: Final = 1024  # a header of tar, packed or not
 
 _BY_PREFIX: Final = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -22,6 +23,9 @@ _BY_PREFIX: Final = (
     (b"PK\x03\x04", "ZIP"),
     (b"PK\x05\x06", "ZIP"),
     (b"\x1f\x8b", "gzip"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"BZh", "bzip2"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard"),
     (b"Rar!", "RAR"),
     (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
     (b"\x93NUMPY", "NumPy"),

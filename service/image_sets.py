@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
+from sqlalchemy.orm import Session
 
 from api_schemas.image_sets import (
     EntryStatus,
@@ -16,19 +17,21 @@ from api_schemas.image_sets import (
 )
 from api_schemas.problems import NotFound, ValidationProblem
 from domain import image_sets as use_cases
-from domain.image_sets import Intake
-from service import openapi, rendering
+from service import downloads, openapi, rendering
+from service.downloads import Redirect
+from service.etags import IfNoneMatch
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
-from service.ingest import ingest
+from service.ingest import ingest, new_set
 from service.paging import PageSize, PageToken, decode_position, decode_token, encode_token
 from service.principals import Caller, Principal
 from service.state import ServiceState, State
 from service.uploads import Upload, fingerprint, read_upload
+from service.waiting import WaitingRoute
 from storage.catalog import image_sets
-from storage.catalog.tables import ImageRow, ImageSetRow
+from storage.catalog.tables import ImageSetEntryRow, ImageSetRow
 from storage.objects import image_key
 
-router = APIRouter(prefix="/v1", tags=["image sets"])
+router = APIRouter(prefix="/v1", tags=["image sets"], route_class=WaitingRoute)
 MAX_NAME = 256
 REPORTED_FILES = 1000
 
@@ -45,16 +48,18 @@ def checked_name(upload: Upload) -> str | None:
     return name
 
 
-def report_of(row: ImageSetRow, intake: Intake) -> ImageSetReport:
+def report_of(session: Session, row: ImageSetRow) -> ImageSetReport:
     """Render a new set with what happened to its first files."""
-    files = [
-        rendering.image_set_entry(
-            entry,
-            ImageRow(**intake.images[entry.image_digest]) if entry.image_digest else None,
-        )
-        for entry in intake.entries[:REPORTED_FILES]
+    entries = image_sets.list_entries(session, row.id, limit=REPORTED_FILES)
+    return ImageSetReport(**rendering.image_set_report(row, _rendered(session, entries)))
+
+
+def _rendered(session: Session, entries: list[ImageSetEntryRow]) -> list[ImageSetEntry]:
+    digests = [entry.image_digest for entry in entries if entry.image_digest]
+    images = image_sets.get_images(session, digests)
+    return [
+        rendering.image_set_entry(entry, images.get(entry.image_digest or "")) for entry in entries
     ]
-    return ImageSetReport(**rendering.image_set_report(row, files))
 
 
 @router.post(
@@ -81,12 +86,11 @@ def _create(state: ServiceState, caller: Principal, upload: Upload, ticket: Tick
     stored = ticket.replay()
     if stored is not None:
         return stored
-    with ticket:
-        intake = ingest(state, upload, ticket.renew)
-        use_cases.store_entries(state.catalog, intake, name, caller.id)
+    with ticket, new_set(state, name, caller.id) as intake:
+        ingest(state, upload, intake, ticket.renew)
         with state.catalog.write() as session:
-            row = use_cases.close(session, intake)
-            body = report_of(row, intake).model_dump_json()
+            row = use_cases.close(session, intake.image_set_id)
+            body = report_of(session, row).model_dump_json()
             location = f"/v1/image-sets/{row.id}"
             ticket.complete(session, 201, location, body)
     return Response(body, 201, {"Location": location}, media_type="application/json")
@@ -125,15 +129,10 @@ def list_images(
         rows = image_sets.list_entries(
             session, image_set_id, after_position=after, limit=page_size + 1, status=status
         )
-        digests = [row.image_digest for row in rows if row.image_digest]
-        images = image_sets.get_images(session, digests)
-    page = rows[:page_size]
-    found: list[ImageSetEntry] = [
-        rendering.image_set_entry(row, images.get(row.image_digest or "")) for row in page
-    ]
+        found = _rendered(session, rows[:page_size])
     more = len(rows) > page_size
     return ImageSetEntryPage(
-        images=found, next_page_token=encode_token(page[-1].position) if more else None
+        images=found, next_page_token=encode_token(rows[page_size - 1].position) if more else None
     )
 
 
@@ -141,19 +140,14 @@ def list_images(
     "/images/{digest}",
     summary="The bytes of an image as it was uploaded",
     response_class=Response,
-    responses={200: {"content": {"image/*": {}}, "description": "The file"}},
+    responses=downloads.responses("image/*"),
 )
-def get_image(digest: str, state: State) -> StreamingResponse:
+def get_image(
+    digest: str, state: State, redirect: Redirect = None, if_none_match: IfNoneMatch = None
+) -> Response:
     with state.catalog.read() as session:
         row = image_sets.get_image(session, digest)
     if row is None:
         raise NotFound(f"There is no image '{digest[:80]}'. Digests stand in the image set's list.")
-    return StreamingResponse(
-        state.objects.stream(image_key(digest)),
-        media_type=row.media_type,
-        headers={
-            "ETag": f'"{digest}"',
-            "Content-Length": str(row.size_bytes),
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
+    file = downloads.StoredFile(image_key(digest), digest, row.media_type, f"Image '{digest}'")
+    return downloads.send_file(state, file, redirect=redirect, if_none_match=if_none_match)

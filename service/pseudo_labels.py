@@ -9,23 +9,23 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from api_schemas.image_sets import ImageSetEntry
 from api_schemas.jobs import GenerateJobCreate
 from api_schemas.labels import PseudoLabelsCreated
 from api_schemas.problems import FieldProblem, NoUsableImage, ValidationProblem
 from domain import image_sets as image_set_use_cases
 from domain import jobs as use_cases
 from domain import models
-from domain.image_sets import Intake
 from service import openapi, rendering
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.image_sets import checked_name, report_of
-from service.ingest import ingest
+from service.ingest import ingest, new_set
 from service.principals import Caller, Principal
 from service.problems import validation_problem
 from service.state import ServiceState, State
 from service.uploads import Upload, fingerprint, read_upload
 from service.waiting import WaitingRoute
+from storage.catalog import image_sets
+from storage.catalog.tables import ImageSetRow
 
 router = APIRouter(prefix="/v1", tags=["pseudo-labels"], route_class=WaitingRoute)
 FIELDS = {"model", "pipeline", "metadata", "priority", "name"}
@@ -75,24 +75,24 @@ def _create(state: ServiceState, caller: Principal, upload: Upload, ticket: Tick
     with ticket:
         with state.catalog.read() as session:  # before a long upload is stored, not after
             _check_model(session, request)
-        intake = ingest(state, upload, ticket.renew)
-        if not intake.usable:
-            raise _no_usable_image(intake)
-        image_set_use_cases.store_entries(state.catalog, intake, name, caller.id)
-        with state.catalog.write() as session:
-            row = image_set_use_cases.close(session, intake)
-            job = use_cases.create_generate(
-                session,
-                request.model_copy(update={"image_set": row.id}),
-                state.settings.max_queued_images,
-                caller.id,
-            )
-            created = PseudoLabelsCreated(
-                image_set=report_of(row, intake), job=rendering.job(session, job)
-            )
-            body = created.model_dump_json()
-            location = f"/v1/jobs/{job.id}"
-            ticket.complete(session, 202, location, body)
+        with new_set(state, name, caller.id) as intake:
+            ingest(state, upload, intake, ticket.renew)
+            with state.catalog.write() as session:
+                row = image_set_use_cases.close(session, intake.image_set_id)
+                if not row.accepted:
+                    raise _no_usable_image(session, row)
+                job = use_cases.create_generate(
+                    session,
+                    request.model_copy(update={"image_set": row.id}),
+                    state.settings.max_queued_images,
+                    caller.id,
+                )
+                created = PseudoLabelsCreated(
+                    image_set=report_of(session, row), job=rendering.job(session, job)
+                )
+                body = created.model_dump_json()
+                location = f"/v1/jobs/{job.id}"
+                ticket.complete(session, 202, location, body)
     state.queue.wake()
     headers = {"Location": location, "Retry-After": "1"}
     return Response(body, 202, headers, media_type="application/json")
@@ -143,12 +143,11 @@ def _check_model(session: Session, request: GenerateJobCreate) -> None:
     use_cases.check_pipeline(request.pipeline, len(version.ontology["classes"]))
 
 
-def _no_usable_image(intake: Intake) -> NoUsableImage:
-    reports: list[ImageSetEntry] = [
-        rendering.image_set_entry(entry, None) for entry in intake.entries[:REPORTED_PROBLEMS]
-    ]
+def _no_usable_image(session: Session, row: ImageSetRow) -> NoUsableImage:
+    entries = image_sets.list_entries(session, row.id, limit=REPORTED_PROBLEMS)
+    reports = [rendering.image_set_entry(entry, None) for entry in entries]
     return NoUsableImage(
-        f"None of the {len(intake.entries)} files can be used; `errors` says why for each.",
+        f"None of the {row.rejected} files can be used; `errors` says why for each.",
         errors=[
             FieldProblem(pointer=r.external_id, detail=r.problem.detail if r.problem else "")
             for r in reports

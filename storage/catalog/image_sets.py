@@ -1,20 +1,24 @@
 """Image sets, their entries and the images behind them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage.catalog.engine import db_now
 from storage.catalog.tables import LOCAL, ImageRow, ImageSetEntryRow, ImageSetRow
-from storage.catalog.upsert import insert_new
+from storage.catalog.upsert import insert_all_new
 
 BATCH_ROWS = 500
 
 
 def add_image_set(
-    session: Session, image_set_id: str, name: str | None, created_by: str = LOCAL
+    session: Session,
+    image_set_id: str,
+    name: str | None,
+    created_by: str = LOCAL,
+    source: dict[str, Any] | None = None,
 ) -> None:
     """Insert an empty image set that is still receiving files."""
     session.add(
@@ -22,10 +26,13 @@ def add_image_set(
             id=image_set_id,
             name=name,
             status="receiving",
+            source=source,
             created_at=db_now(),
             created_by=created_by,
+            touched_at=db_now(),
         )
     )
+    session.flush()
 
 
 def get_image_set(session: Session, image_set_id: str) -> ImageSetRow | None:
@@ -45,23 +52,95 @@ def add_images(session: Session, rows: Iterable[dict[str, Any]]) -> None:
 
     In the order of their digests: uploads that share images must not wait for each other in turn.
     """
-    for row in sorted(rows, key=lambda row: str(row["digest"])):
-        insert_new(session, ImageRow, {**row, "created_at": db_now()}, key=["digest"])
+    ordered = sorted(rows, key=lambda row: str(row["digest"]))
+    if ordered:
+        insert_all_new(session, ImageRow, ordered, ["digest"], {"created_at": db_now()})
 
 
-def add_entries(session: Session, entries: list[ImageSetEntryRow]) -> None:
-    session.add_all(entries)
+def add_entries(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Insert entries; all rows have the same keys."""
+    if rows:
+        session.execute(insert(ImageSetEntryRow), rows)
 
 
-def make_ready(
+def grow(
     session: Session, image_set_id: str, *, accepted: int, duplicate: int, rejected: int
 ) -> None:
-    """Close an image set: its files are all there and do not change any more."""
+    """Count new entries, and note that somebody still works on the set."""
     session.execute(
         update(ImageSetRow)
         .where(ImageSetRow.id == image_set_id)
-        .values(status="ready", accepted=accepted, duplicate=duplicate, rejected=rejected)
+        .values(
+            accepted=ImageSetRow.accepted + accepted,
+            duplicate=ImageSetRow.duplicate + duplicate,
+            rejected=ImageSetRow.rejected + rejected,
+            touched_at=db_now(),
+        )
     )
+
+
+def touch(session: Session, image_set_id: str) -> None:
+    """Note that somebody still works on a set."""
+    session.execute(
+        update(ImageSetRow).where(ImageSetRow.id == image_set_id).values(touched_at=db_now())
+    )
+
+
+def make_ready(session: Session, image_set_id: str) -> None:
+    """Close an image set: its files are all there and do not change any more."""
+    _end(session, image_set_id, status="ready")
+
+
+def make_failed(session: Session, image_set_id: str, problem: dict[str, Any]) -> bool:
+    """Close an image set that cannot be used, and say why; False if it was closed before."""
+    return _end(session, image_set_id, status="failed", problem=problem)
+
+
+def _end(session: Session, image_set_id: str, **values: Any) -> bool:
+    result: Any = session.execute(
+        update(ImageSetRow)
+        .where(ImageSetRow.id == image_set_id, ImageSetRow.status == "receiving")
+        .values(**values)
+    )
+    return bool(result.rowcount)
+
+
+def taken_names(session: Session, image_set_id: str, keys: Collection[str]) -> set[str]:
+    """Return which of some names (by key) a set has already."""
+    query = select(ImageSetEntryRow.name_key).where(
+        ImageSetEntryRow.image_set_id == image_set_id, ImageSetEntryRow.name_key.in_(keys)
+    )
+    return {key for key in session.scalars(query) if key is not None}
+
+
+def first_names(session: Session, image_set_id: str, digests: Collection[str]) -> dict[str, str]:
+    """Return image digest → external id of the first file of a set with that content."""
+    query = select(ImageSetEntryRow.image_digest, ImageSetEntryRow.external_id).where(
+        ImageSetEntryRow.image_set_id == image_set_id,
+        ImageSetEntryRow.image_digest.in_(digests),
+        ImageSetEntryRow.status == "accepted",
+    )
+    return {row.image_digest: row.external_id for row in session.execute(query)}
+
+
+def delete_some_entries(session: Session, image_set_id: str) -> int:
+    """Delete a batch of the entries of a set; returns how many."""
+    batch = (
+        select(ImageSetEntryRow.position)
+        .where(ImageSetEntryRow.image_set_id == image_set_id)
+        .order_by(ImageSetEntryRow.position)
+        .limit(BATCH_ROWS)
+    )
+    result: Any = session.execute(
+        delete(ImageSetEntryRow).where(
+            ImageSetEntryRow.image_set_id == image_set_id, ImageSetEntryRow.position.in_(batch)
+        )
+    )
+    return int(result.rowcount)
+
+
+def delete_image_set(session: Session, image_set_id: str) -> None:
+    session.execute(delete(ImageSetRow).where(ImageSetRow.id == image_set_id))
 
 
 def list_entries(

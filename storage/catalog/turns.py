@@ -51,5 +51,5 @@ def _has_waiting_item(cut: Collection[tuple[str, str]]) -> ColumnElement[bool]:
                 ),
             )
             for job_type, phase in cut
-        )
+        ),
     )

@@ -158,16 +158,17 @@ class TestSampling:
     def test_independent_of_the_order_of_the_upload(self, catalog: Catalog) -> None:
         digests = []
         for order in (range(20), random.Random(1).sample(range(20), 20)):
-            intake = image_sets.Intake()
+            with catalog.write() as session:
+                intake = image_sets.open_set(session, None)
             for i in order:
                 image = {
                     "digest": digest_of(i), "object_key": "images/a", "media_type": "image/png",
                     "size_bytes": 1, "width_px": 1, "height_px": 1,
                 }  # fmt: skip
-                intake.add(image_sets.ReceivedFile(f"{i}.png", image))
-            image_sets.store_entries(catalog, intake, None)
+                intake.waiting.append(image_sets.ReceivedFile(f"{i}.png", image))
+            image_sets.flush(catalog, intake)
             with catalog.write() as session:
-                image_set = image_sets.close(session, intake).id
+                image_set = image_sets.close(session, intake.image_set_id).id
             job_id = add_job(catalog, image_set=image_set, pipeline=PipelineConfig(pilot_images=4))
             by_position = {i.position: i.image_digest for i in get_items(catalog, job_id)}
             (chunk,) = get_chunks(catalog, job_id)

@@ -10,7 +10,7 @@ from api_schemas.ids import new_id
 from api_schemas.jobs import FailurePolicy, GenerateJobCreate
 from api_schemas.pipelines import PipelineConfig
 from domain import image_sets, jobs, planning
-from domain.image_sets import Intake, ReceivedFile
+from domain.image_sets import ReceivedFile
 from domain.leases import ClaimedChunk, Outcome, claim
 from domain.models import NewVersion, register_version
 from storage.catalog.chunks import add_chunk
@@ -34,7 +34,8 @@ def digest_of(name: object) -> str:
 
 def add_set(catalog: Catalog, images: int = 4, rejected: int = 0) -> str:
     """An image set of `images` distinct images 0.png, 1.png, … and then rejected files."""
-    intake = Intake()
+    with catalog.write() as session:
+        intake = image_sets.open_set(session, None)
     for i in range(images):
         digest = digest_of(i)
         image = {
@@ -45,14 +46,14 @@ def add_set(catalog: Catalog, images: int = 4, rejected: int = 0) -> str:
             "width_px": 32,
             "height_px": 24,
         }
-        intake.add(ReceivedFile(f"{i}.png", image))
+        intake.waiting.append(ReceivedFile(f"{i}.png", image))
     for i in range(rejected):
         problem = {"type": "/problems/empty-file", "title": "t", "status": 422, "detail": "empty",
                    "code": "empty-file"}  # fmt: skip
-        intake.add(ReceivedFile(f"bad{i}.png", None, problem=problem))
-    image_sets.store_entries(catalog, intake, None)
+        intake.waiting.append(ReceivedFile(f"bad{i}.png", None, problem=problem))
+    image_sets.flush(catalog, intake)
     with catalog.write() as session:
-        return image_sets.close(session, intake).id
+        return image_sets.close(session, intake.image_set_id).id
 
 
 def add_version(catalog: Catalog, name: str = "tiny") -> ModelVersionRow:
