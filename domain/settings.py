@@ -218,6 +218,37 @@ class Settings(BaseSettings):
     )
 
     idempotency_hours: float = Field(24.0, gt=0, description="Answers are kept for their key")
+    keep_evidence_days: float = Field(
+        7.0, ge=0, description="What the stages of a finished job have left for a retry is kept"
+    )
+    keep_job_days: float | None = Field(
+        None, gt=0, description="Finished jobs are deleted so long after their end; default never"
+    )
+    keep_label_days: float | None = Field(
+        None, gt=0, description="Labels that no job of this time shows are deleted; default never"
+    )
+    keep_image_set_days: float | None = Field(
+        None, gt=0, description="Image sets without jobs are deleted at this age; default never"
+    )
+    keep_deleted_days: float = Field(
+        7.0, ge=0, description="What was deleted is answered with 410 for so long, then with 404"
+    )
+    keep_tick_days: float = Field(90.0, gt=0, description="Past ticks of schedules are kept")
+    receiving_hours: float = Field(
+        24.0, gt=0, description="An image set that got no file for so long was cut off, and goes"
+    )
+    housekeeping_seconds: float = Field(
+        10.0, ge=0, description="Between two slices of retention and collection; 0 is off"
+    )
+    collect_hours: float = Field(
+        6.0, gt=0, description="Between two looks through the whole store for litter"
+    )
+    collect_grace_hours: float = Field(
+        24.0,
+        ge=1,
+        description="Objects that nothing refers to are deleted so long after they were found; "
+        "longer than any upload or chunk of work takes",
+    )
 
     @field_validator("secret_key")
     @classmethod
