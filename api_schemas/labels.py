@@ -34,6 +34,13 @@ class Label(BaseModel):
     created_at: datetime
 
 
+class FileLink(BaseModel):
+    """An address from which anybody can read one file for a while."""
+
+    url: str
+    expires_at: datetime
+
+
 class PseudoLabelsCreated(BaseModel):
     """Answer to `POST /v1/pseudo-labels`: the image set with its per-file report, and the job."""
 

@@ -86,7 +86,7 @@ def _create(state: ServiceState, caller: Principal, upload: Upload, ticket: Tick
     stored = ticket.replay()
     if stored is not None:
         return stored
-    with ticket, new_set(state, name, caller.id) as intake:
+    with ticket, new_set(state, name, caller.id, upload.size_bytes) as intake:
         ingest(state, upload, intake, ticket.renew)
         with state.catalog.write() as session:
             row = use_cases.close(session, intake.image_set_id)

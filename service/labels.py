@@ -6,7 +6,9 @@ from sqlalchemy.orm import Session
 
 from api_schemas.labels import Label
 from api_schemas.problems import NotFound
-from service import rendering
+from service import downloads, rendering
+from service.downloads import Redirect
+from service.etags import IfNoneMatch
 from service.state import State
 from storage.catalog import labels, models
 from storage.catalog.tables import LabelRow
@@ -35,9 +37,15 @@ def get_label(label_id: str, state: State) -> Label:
     "/{label_id}/artifacts/{name:path}",
     summary="A file of a label: label.png, confidence.png, stages/….png",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}, "description": "The file"}},
+    responses=downloads.responses("image/png"),
 )
-def get_artifact(label_id: str, name: str, state: State) -> Response:
+def get_artifact(
+    label_id: str,
+    name: str,
+    state: State,
+    redirect: Redirect = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
     """`label.png` is an 8-bit index PNG (255 = ignore), `confidence.png` is round(255·c)."""
     with state.catalog.read() as session:
         row = _get(session, label_id)
@@ -45,9 +53,10 @@ def get_artifact(label_id: str, name: str, state: State) -> Response:
     if key is None:
         known = ", ".join(row.artifacts)
         raise NotFound(f"Label '{label_id}' has no artefact '{name[:80]}'. It has: {known}.")
-    headers = {
-        "ETag": f'"{row.digest}-{name}"',
-        "Cache-Control": "private, max-age=31536000, immutable",
-        "X-Content-Type-Options": "nosniff",
-    }
-    return Response(state.objects.get(key), headers=headers, media_type="image/png")
+    file = downloads.StoredFile(
+        key=key,
+        etag=f"{row.digest}-{name}",
+        media_type="image/png",
+        what=f"Artefact '{name}' of label '{label_id}'",
+    )
+    return downloads.send_file(state, file, redirect=redirect, if_none_match=if_none_match)

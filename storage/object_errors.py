@@ -8,6 +8,7 @@ from api_schemas.problems import StorageFull, StorageReadOnly, StorageUnavailabl
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SHORT_SECONDS, _LONG_SECONDS = "5", "60"
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -19,10 +20,12 @@ def storage_problem(error: Exception) -> StorageUnavailable:
     if number in _READ_ONLY:
         return StorageReadOnly(
             "The object store cannot be written to. Reading works; ask the operator to make the "
-            "folder of the objects writable for the service, then send the request again."
+            "folder of the objects writable for the service, then send the request again.",
+            headers={"Retry-After": _LONG_SECONDS},
         )
     return StorageUnavailable(
-        f"The object store failed ({_name(error, number)}). Nothing was lost; try again shortly."
+        f"The object store failed ({_name(error, number)}). Nothing was lost; try again shortly.",
+        headers={"Retry-After": _SHORT_SECONDS},
     )
 
 
@@ -30,7 +33,8 @@ def disk_full() -> StorageFull:
     """Return the problem for a disk with no room left."""
     return StorageFull(
         "The disk of the object store is full. Nothing was lost; ask the operator to free space "
-        "(`selvage gc`) or to add a disk, then send the request again."
+        "(`selvage gc`) or to add a disk, then send the request again.",
+        headers={"Retry-After": _LONG_SECONDS},
     )
 
 
