@@ -21,7 +21,7 @@ from api_schemas.problems import (
     TooManyFailures,
 )
 from domain import events
-from storage.catalog import chunks, items, models
+from storage.catalog import chunks, image_sets, items, models
 from storage.catalog.engine import db_now
 from storage.catalog.jobs import COUNTS
 from storage.catalog.tables import JobRow
@@ -147,4 +147,18 @@ def _end(session: Session, job: JobRow, status: str) -> None:
     if job.type == "validate":
         models.reject_undecided(session, job.model_version_id, job.error)
     set_status(job, status)
+    if job.type == "ingest" and job.image_set_id is not None:
+        _end_image_set(session, job, job.image_set_id)
     events.ended(job)
+
+
+def _end_image_set(session: Session, job: JobRow, image_set_id: str) -> None:
+    """Close the set that an ingest job filled, with the job: it can be used, or says why not."""
+    if job.status in ("succeeded", "partial"):
+        image_sets.make_ready(session, image_set_id)
+        return
+    ended = StateConflict(
+        f"Job '{job.id}' that filled the set was {job.status} before its end. Ask for the images "
+        "again: POST /v1/image-sets."
+    )
+    image_sets.make_failed(session, image_set_id, job.error or ended.to_json())

@@ -79,6 +79,22 @@ def held_seconds(session: Session, lease: Lease) -> float:
     return float(max(0.0, min(row.now, row.lease_until) - row.claimed_at))
 
 
+def is_held(session: Session, lease: Lease) -> bool:
+    """Whether a lease is still ours."""
+    query = select(ChunkRow.id).where(
+        ChunkRow.id == lease.chunk_id,
+        ChunkRow.status == "claimed",
+        ChunkRow.owner == lease.owner,
+        ChunkRow.lease_epoch == lease.epoch,
+    )
+    return session.scalar(query) is not None
+
+
+def forgive(session: Session, lease: Lease) -> None:
+    """Forget the workers that died over this chunk: it has got on since."""
+    _change(session, lease, {"kills": 0})
+
+
 def set_result(session: Session, lease: Lease, result: dict[str, Any]) -> bool:
     """Store the result so far; False if the lease is not ours any more."""
     return _change(session, lease, {"result": result})
