@@ -19,7 +19,7 @@ from api_schemas.ids import AnnotationSetId, ImageSetId, JobId
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import Problem
 
-JobType = Literal["generate", "refine", "evaluate", "adapt", "validate"]
+JobType = Literal["generate", "refine", "evaluate", "adapt", "ingest", "validate"]
 JobStatus = Literal[
     "queued",
     "validating",
@@ -197,7 +197,7 @@ class Progress(BaseModel):
     """How far a job is. `fraction` counts images that are through; `step` says what goes on."""
 
     fraction: float = Field(ge=0.0, le=1.0)
-    step: Literal["plan", "pilot", "label", "fit", "finish", "final", "done"] = Field(
+    step: Literal["plan", "ingest", "pilot", "label", "fit", "finish", "final", "done"] = Field(
         "label", description="pilot samples confidences of the set before the first label"
     )
     step_fraction: float | None = Field(None, ge=0.0, le=1.0, description="Of the pilot")

@@ -18,6 +18,7 @@ from api_schemas.problems import (
     DeadlineExceeded,
     NoUsableImage,
     ProblemError,
+    StateConflict,
     TooManyFailures,
 )
 from domain import events
