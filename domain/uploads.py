@@ -23,6 +23,7 @@ from api_schemas.problems import (
     ValidationProblem,
 )
 from api_schemas.uploads import MAX_PARTS, UploadCreate
+from domain import quotas
 from domain.settings import Settings
 from storage.catalog import uploads
 from storage.catalog.engine import Catalog
@@ -156,11 +157,27 @@ def add(session: Session, row: UploadRow, settings: Settings, created_by: str) -
     """Insert an upload that the store knows.
 
     Raises:
-        QuotaExceeded: too many uploads are open.
+        QuotaExceeded: too many uploads are open, or the key may not store so much today.
     """
     _check_room(session, settings)
     row.created_by = created_by
-    return uploads.add_upload(session, row, lifetime_seconds=3600 * settings.upload_hours)
+    added = uploads.add_upload(session, row, lifetime_seconds=3600 * settings.upload_hours)
+    quotas.reserve_bytes(session, settings, created_by, row.size_bytes)
+    return added
+
+
+def add_complete(
+    session: Session, row: UploadRow, settings: Settings, created_by: str
+) -> UploadRow:
+    """Insert an upload whose object came in one request; it does not count as open.
+
+    Raises:
+        QuotaExceeded: the key may not store so much today.
+    """
+    row.created_by = created_by
+    added = uploads.add_upload(session, row, lifetime_seconds=3600 * settings.upload_hours)
+    quotas.reserve_bytes(session, settings, created_by, row.size_bytes)
+    return added
 
 
 def _check_room(session: Session, settings: Settings) -> None:

@@ -17,6 +17,7 @@ from api_schemas.problems import (
     ValidationProblem,
 )
 from domain import annotations as use_cases
+from domain import quotas
 from domain.jobs import get_ready_set
 from formats.archives import ArchiveMember, iter_zip_members
 from formats.classes_json import OntologyFile, parse_classes_json
@@ -110,6 +111,7 @@ def _create(
                 rejected=len(reader.entries) - len(reader.accepted),
                 created_by=caller.id,
             )
+            quotas.reserve_bytes(session, state.settings, caller.id, upload.size_bytes)
             rendered = rendering.annotation_set(row)
             report = AnnotationSetReport(**rendered.model_dump(), files=reader.entries)
             body = report.model_dump_json()

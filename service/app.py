@@ -17,11 +17,13 @@ from service import (
     image_sets,
     jobs,
     labels,
+    model_uploads,
     models,
     ontologies,
     pipelines,
     problems,
     pseudo_labels,
+    quota,
     resumable,
 )
 from service.auth import Authentication
@@ -49,12 +51,14 @@ ROUTERS = (
     resumable,
     annotations,
     models,
+    model_uploads,
     ontologies,
     pipelines,
     jobs,
     events,
     labels,
     api_keys,
+    quota,
     health,
     docs_page,
 )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from domain import image_sets
+from domain import image_sets, quotas
 from domain.image_sets import Intake
 from formats.found_files import IntakeLimits, found_files
 from service.state import ServiceState
@@ -38,15 +38,22 @@ def ingest(state: ServiceState, upload: Upload, intake: Intake, renew: Callable[
 
 
 @contextmanager
-def new_set(state: ServiceState, name: str | None, created_by: str) -> Iterator[Intake]:
+def new_set(
+    state: ServiceState, name: str | None, created_by: str, upload_bytes: int
+) -> Iterator[Intake]:
     """Open a set for the time of a `with` block, and remove it again if the block fails.
 
     When this process dies in the middle, the collector finds a set that nobody touches any more.
+
+    Raises:
+        QuotaExceeded: `created_by` may not store so many bytes today.
     """
     with state.catalog.write() as session:
         intake = image_sets.open_set(session, name, created_by)
+        quotas.reserve_bytes(session, state.settings, created_by, upload_bytes)
     try:
         yield intake
     except BaseException:
         image_sets.discard(state.catalog, intake.image_set_id)
+        quotas.give_back_bytes(state.catalog, created_by, upload_bytes)
         raise

@@ -20,6 +20,7 @@ from api_schemas.jobs import (
 from domain import jobs as use_cases
 from domain.job_creation import create_job as create_row
 from service import openapi, rendering
+from service.admission import admit
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.paging import PageSize, PageToken, decode_position, decode_token, encode_token
 from service.principals import Caller
@@ -57,6 +58,7 @@ def create_job(
             max_queued=state.settings.max_queued_images,
             created_by=caller.id,
         )
+        admit(session, state, caller, row)
         body = rendering.job(session, row).model_dump_json()
         location = f"/v1/jobs/{row.id}"
         ticket.complete(session, 202, location, body)
@@ -207,6 +209,7 @@ def retry_job(
     with ticket, state.catalog.write() as session:
         limit = state.settings.max_queued_images
         row = use_cases.create_retry(session, job_id, request.only, limit, caller.id)
+        admit(session, state, caller, row)
         body = rendering.job(session, row).model_dump_json()
         location = f"/v1/jobs/{row.id}"
         ticket.complete(session, 202, location, body)

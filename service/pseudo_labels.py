@@ -1,6 +1,5 @@
 """POST /v1/pseudo-labels: images and a model in, a job that labels them out."""
 
-import json
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -16,12 +15,14 @@ from domain import image_sets as image_set_use_cases
 from domain import jobs as use_cases
 from domain import models
 from service import openapi, rendering
+from service.admission import admit
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.image_sets import checked_name, report_of
 from service.ingest import ingest, new_set
 from service.principals import Caller, Principal
 from service.problems import validation_problem
 from service.state import ServiceState, State
+from service.strict_json import parse_json
 from service.uploads import Upload, fingerprint, read_upload
 from service.waiting import WaitingRoute
 from storage.catalog import image_sets
@@ -75,7 +76,7 @@ def _create(state: ServiceState, caller: Principal, upload: Upload, ticket: Tick
     with ticket:
         with state.catalog.read() as session:  # before a long upload is stored, not after
             _check_model(session, request)
-        with new_set(state, name, caller.id) as intake:
+        with new_set(state, name, caller.id, upload.size_bytes) as intake:
             ingest(state, upload, intake, ticket.renew)
             with state.catalog.write() as session:
                 row = image_set_use_cases.close(session, intake.image_set_id)
@@ -87,6 +88,7 @@ def _create(state: ServiceState, caller: Principal, upload: Upload, ticket: Tick
                     state.settings.max_queued_images,
                     caller.id,
                 )
+                admit(session, state, caller, job)
                 created = PseudoLabelsCreated(
                     image_set=report_of(session, row), job=rendering.job(session, job)
                 )
@@ -127,11 +129,11 @@ def parse_fields(fields: dict[str, str]) -> GenerateJobCreate:
 
 def _json_object(field: str, text: str) -> dict[str, Any]:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(text.encode())
+    except ValidationProblem as error:
         raise ValidationProblem(
-            f"The form field '{field}' is not JSON.",
-            errors=[FieldProblem(pointer=f"/{field}", detail="not JSON")],
+            f"The form field '{field}' is not usable. {error.detail}",
+            errors=[FieldProblem(pointer=f"/{field}", detail="not JSON that can be stored")],
         ) from error
     if not isinstance(document, dict):
         raise ValidationProblem(f"The form field '{field}' must be a JSON object.")

@@ -1,5 +1,6 @@
 """Multipart requests: parsed onto disk, never whole in memory."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,11 @@ class Upload:
 
     files: list[UploadedFile] = field(default_factory=list)
     fields: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files, as they came."""
+        return sum(_size(f.file) for f in self.files)
 
     def fingerprint_content(self) -> list[Any]:
         """Return what identifies the request: fields, and per file (field, name, SHA-256)."""
@@ -86,6 +92,12 @@ def _take(upload: Upload, name: str, value: Any, file_field: str, fields: set[st
             f"{', '.join(sorted(fields)) or 'none'}.",
             errors=[FieldProblem(pointer=f"/{name[:80]}", detail="unexpected part")],
         )
+
+
+def _size(file: BinaryIO) -> int:
+    size_bytes = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size_bytes
 
 
 async def fingerprint(upload: Upload) -> list[Any]:
