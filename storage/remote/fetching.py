@@ -29,7 +29,7 @@ ATTEMPTS: Final = 3
 PAUSES_SECONDS: Final = (0.2, 1.0)
 MAX_REDIRECTS: Final = 5
 MAX_ERROR_BYTES: Final = 16 << 10
-SLOWEST_BYTES_PER_SECOND: Final = 64 << 10  # once bytes flow; what is slower runs out of time
+SLOWEST_BYTES_PER_SECOND: Final = 256 << 10  # once bytes flow; what is slower runs out of time
 MAX_CONNECTIONS: Final = 32
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -300,7 +300,7 @@ def _network_errors(url: httpx.URL) -> Iterator[None]:
         raise _Passing(
             SourceUnreachable(f"{shown(url)} broke the connection off, or does not speak HTTP.")
         ) from error
-    except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol, UnicodeError) as error:
+    except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
         raise SourceRefused(f"{shown(url)} cannot be asked for over HTTP.") from error
 
 

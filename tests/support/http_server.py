@@ -72,7 +72,7 @@ def serve(routes: dict[str, Any]) -> Iterator[WebServer]:
     server.block_on_close = False
     web = WebServer(f"http://127.0.0.1:{server.server_port}", server.server_port)
     server.RequestHandlerClass = type("Bound", (Handler,), {"routes": routes, "web": web})
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield web
