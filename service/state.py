@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from domain.settings import Settings
 from formats.archive_rules import ArchiveLimits
 from formats.opening import ImageLimits
+from service.health_checks import HealthChecks
 from service.key_gate import KeyGate
 from storage.catalog.engine import Catalog
 from storage.objects import Objects
@@ -23,6 +24,7 @@ class ServiceState:
     objects: Objects
     queue: Queue
     keys: KeyGate = field(default_factory=KeyGate)
+    health: HealthChecks = field(default_factory=HealthChecks)
 
     @property
     def image_limits(self) -> ImageLimits:

@@ -17,7 +17,7 @@ OPERATIONS = {
     "POST /v1/models/{name}/versions/{number}:promote", "POST /v1/jobs", "GET /v1/jobs",
     "GET /v1/jobs/{job_id}", "GET /v1/jobs/{job_id}/items", "GET /v1/jobs/{job_id}/results",
     "POST /v1/jobs/{job_id}:cancel", "POST /v1/jobs/{job_id}:retry", "GET /v1/labels/{label_id}",
-    "POST /v1/uploads", "GET /v1/uploads", "GET /v1/uploads/{upload_id}",
+    "POST /v1/models/{name}/versions", "POST /v1/uploads", "GET /v1/uploads", "GET /v1/uploads/{upload_id}",
     "PUT /v1/uploads/{upload_id}/parts/{number}", "POST /v1/uploads/{upload_id}:complete",
     "DELETE /v1/uploads/{upload_id}",
     "GET /v1/labels/{label_id}/artifacts/{name}", "GET /healthz", "GET /readyz",
@@ -121,6 +121,7 @@ class TestHealth:
         assert answer.json() == {
             "status": "ok",
             "checks": {"catalog": True, "objects": True, "queue": True},
+            "details": {},
             "workers": 1,
         }
 
