@@ -4,8 +4,10 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from api_schemas.ids import UploadId
+from api_schemas.jobs import Metadata
 from api_schemas.ontologies import Ontology
 from api_schemas.problems import Problem
 
@@ -29,16 +31,55 @@ def parse_model_reference(reference: str) -> tuple[str, int | None]:
     return match["name"], int(version) if version else None
 
 
+class ModelUploadSource(BaseModel):
+    """A zip or tar that was sent through POST /v1/uploads."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["upload"]
+    upload: UploadId
+
+
+class ModelPrefixSource(BaseModel):
+    """The files below a prefix of a bucket: one model, as in its folder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["s3_prefix"]
+    connection: str = Field(min_length=1, max_length=80, description="Id or name of a connection")
+    prefix: str = Field(max_length=1024, pattern=r"^[^\x00]*$", examples=["models/street-2/"])
+
+
+ModelSource = Annotated[ModelUploadSource | ModelPrefixSource, Field(discriminator="type")]
+
+
+class ModelVersionCreate(BaseModel):
+    """A model that is uploaded already, or lies in a bucket."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: ModelSource
+    promote: bool = Field(
+        False, description="Let the bare model name mean the new version, once it is ready"
+    )
+    metadata: Metadata = Field(default_factory=dict)
+
+
 class ModelVersion(BaseModel):
-    """An immutable set of weights. `digest` is the SHA-256 over its files."""
+    """An immutable set of weights. `digest` is the SHA-256 over its files.
+
+    What the check of the model finds out is null until the version is `ready`.
+    """
 
     model: str
     version: int
     reference: str = Field(description="Use this wherever a model is asked for")
     status: Literal["validating", "ready", "rejected"]
-    kind: ModelKind
-    digest: str
-    ontology: Ontology
+    kind: ModelKind | None = None
+    digest: str | None = Field(
+        None, description="Versions with the same files have the same digest, and share labels"
+    )
+    ontology: Ontology | None = None
     size_bytes: int
     facts: dict[str, Any] = Field(description="What the check of the model measured")
     provenance: dict[str, Any]

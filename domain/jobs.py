@@ -258,6 +258,10 @@ def create_retry(
     old = get_job(session, job_id)
     if not job_states.is_done(old):
         raise StateConflict(f"Job '{job_id}' is {old.status}. Wait for its end, or cancel it.")
+    if old.type == "validate":
+        raise StateConflict(
+            "A model version is decided about once. POST the model again, as its next version."
+        )
     check_room(session, old.total, max_queued)
     pipeline = (
         PipelineConfig.model_validate(jobs.get_pipeline(session, old.pipeline_digest))

@@ -5,6 +5,7 @@ thought dead cannot write over its successor: it gets `LeaseLost` and drops what
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,8 @@ from storage.catalog.tables import ChunkRow, JobItemRow, JobRow
 
 SPEED_SMOOTHING = 0.5
 NO_DEVICE_KINDS = ("ingest",)  # worked on without the device that quotas count
-ITEM_KINDS = ("label", "finish", "evaluate", "adapt", "validate")  # kinds whose items end with the chunk
+# kinds whose items end with the chunk
+ITEM_KINDS = ("label", "finish", "evaluate", "adapt", "validate")
 
 
 class LeaseLost(Exception):
@@ -59,7 +61,8 @@ class Outcome:
 class Commit:
     """What one transaction of a worker writes.
 
-    `chunk_result` replaces the result of the chunk as it stands after these outcomes.
+    `chunk_result` replaces the result of the chunk as it stands after these outcomes; `also` is
+    called once the lease has proved to be ours, for other rows that change with them.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -67,6 +70,7 @@ class Commit:
     chunk_result: dict[str, Any] | None = None
     job_changes: dict[str, Any] = field(default_factory=dict)
     seconds_per_image: float | None = None
+    also: Callable[[Session], None] | None = None
 
 
 def claim(catalog: Catalog, chunk_id: str, owner: str, lease_seconds: float) -> ClaimedChunk | None:
@@ -134,6 +138,8 @@ def commit(catalog: Catalog, lease: Lease, work: Commit, lease_seconds: float) -
         job = jobs.lock_job(session, lease.job_id)
         if not chunks.renew(session, lease, lease_seconds):
             raise LeaseLost(lease.chunk_id)
+        if work.also is not None:
+            work.also(session)
         label_ids = _add_labels(session, work.outcomes)
         failed = [o.position for o in work.outcomes if o.error is not None]
         names = items.external_ids(session, job.id, failed) if failed else {}

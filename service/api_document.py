@@ -3,11 +3,15 @@
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
+from api_schemas.models import ModelVersionCreate
 from api_schemas.problems import PROBLEM_MEDIA_TYPE, Problem
 from service.access import scope_needed
 
 SECURITY_SCHEME = "ApiKey"
+# Models that no signature of an endpoint shows: errors, and bodies that are read by hand.
+NOT_IN_SIGNATURES: tuple[type[BaseModel], ...] = (Problem, ModelVersionCreate)
 
 
 def complete(app: FastAPI) -> None:
@@ -28,10 +32,10 @@ def complete(app: FastAPI) -> None:
 def _add_components(components: dict[str, Any]) -> None:
     """Put in `Problem`, which every error response refers to, and how to show a key."""
     schemas = components.setdefault("schemas", {})
-    if "Problem" not in schemas:
-        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(schema.pop("$defs", {}))
-        schemas["Problem"] = schema
+    for model in NOT_IN_SIGNATURES:
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        for name, part in {**schema.pop("$defs", {}), model.__name__: schema}.items():
+            schemas.setdefault(name, part)
     components.setdefault("securitySchemes", {})[SECURITY_SCHEME] = {
         "type": "http",
         "scheme": "bearer",

@@ -133,3 +133,45 @@ UPLOAD_COMPLETE_EXAMPLES: dict[str, Any] = {
         "value": {"parts": [{"number": 1, "etag": "9bb58f26192e4ba00f01e2e7b136bbd8"}]},
     }
 }
+_MODEL_FORM = multipart_body(
+    "file",
+    many=False,
+    fields={
+        "promote": {"type": "string", "enum": ["true", "false"], "default": "false"},
+        "metadata": METADATA_FIELD,
+    },
+    required=[],
+)
+MODEL_VERSION_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            **_MODEL_FORM["requestBody"]["content"],
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/ModelVersionCreate"},
+                "examples": {
+                    "upload": {
+                        "summary": "A zip or tar that was uploaded in parts",
+                        "value": {
+                            "source": {
+                                "type": "upload",
+                                "upload": "upl_01J9Z3N6V1QG8T2B4C5D6E7F8G",
+                            },
+                            "promote": True,
+                        },
+                    },
+                    "s3_prefix": {
+                        "summary": "A folder of a bucket",
+                        "value": {
+                            "source": {
+                                "type": "s3_prefix",
+                                "connection": "models",
+                                "prefix": "street-2/",
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    }
+}

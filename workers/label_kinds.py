@@ -15,6 +15,7 @@ from workers.label_runtime import LabelRuntime
 from workers.model_cache import ModelDamaged
 from workers.pilot import pilot_chunk
 from workers.run_chunk import Handlers, JobHopeless
+from workers.validate import validate_chunk
 
 Handler = Callable[[LabelRuntime, ClaimedChunk], None]
 
@@ -42,4 +43,5 @@ LABEL_HANDLERS: Final[Handlers[LabelRuntime]] = {
     "finish": _needing_model(finish_chunk),
     "evaluate": _needing_model(evaluate_chunk),
     "adapt": _needing_model(adapt_chunk),
+    "validate": validate_chunk,
 }

@@ -35,7 +35,7 @@ class ModelCache:
         self._folder = folder
         self._objects = objects
         self._max_bytes = max_bytes
-        self._device = device
+        self.device = device
         self._loaded: OrderedDict[str, SegmentationModel] = OrderedDict()
 
     def is_loaded(self, version: ModelVersionRow) -> bool:
@@ -54,7 +54,7 @@ class ModelCache:
         if version.digest not in self._loaded:
             while len(self._loaded) >= LOADED_MODELS:
                 self._loaded.popitem(last=False)
-            self._loaded[version.digest] = load_model(self.folder_of(version), self._device)
+            self._loaded[version.digest] = load_model(self.folder_of(version), self.device)
         self._loaded.move_to_end(version.digest)
         return self._loaded[version.digest]
 
@@ -62,7 +62,7 @@ class ModelCache:
         """Return a copy that the caller may change; errors as in `load`."""
         from models.segmentation.loading import load_model
 
-        return load_model(self.folder_of(version), self._device)
+        return load_model(self.folder_of(version), self.device)
 
     def folder_of(self, version: ModelVersionRow) -> Path:
         """Return a verified local folder with the files of a version, fetching it if needed."""

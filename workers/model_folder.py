@@ -11,6 +11,21 @@ from storage.catalog.tables import ModelVersionRow
 from storage.objects import Objects, model_key
 
 
+def put_folder(objects: Objects, folder: Path) -> tuple[str, dict[str, Any]]:
+    """Put a model's files under its digest; returns the digest and what stands in `files`.
+
+    Raises:
+        StorageUnavailable: the store failed.
+    """
+    digest = folder_digest(folder)
+    files: dict[str, Any] = {}
+    for path in model_files(folder):
+        with path.open("rb") as file:
+            objects.put_new(model_key(digest, path.name), file)
+        files[path.name] = {"sha256": file_sha256(path), "size_bytes": path.stat().st_size}
+    return digest, files
+
+
 def store_folder(
     catalog: Catalog,
     objects: Objects,
@@ -28,12 +43,7 @@ def store_folder(
     Raises:
         StorageUnavailable: the store failed; nothing was registered.
     """
-    digest = folder_digest(folder)
-    files: dict[str, Any] = {}
-    for path in model_files(folder):
-        with path.open("rb") as file:
-            objects.put_new(model_key(digest, path.name), file)
-        files[path.name] = {"sha256": file_sha256(path), "size_bytes": path.stat().st_size}
+    digest, files = put_folder(objects, folder)
     new = NewVersion(
         name=name,
         kind=kind,

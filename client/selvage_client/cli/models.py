@@ -46,5 +46,6 @@ def show_model(
     console.print(versions_table(versions))
     if versions:
         newest = max(versions, key=lambda version: version.version)
-        classes = ", ".join(f"{c.id} {c.name}" for c in newest.ontology.classes)
+        known = newest.ontology.classes if newest.ontology else ()
+        classes = ", ".join(f"{c.id} {c.name}" for c in known) or "not known yet"
         console.print(f"classes of {newest.reference}: {classes}", highlight=False, markup=False)

@@ -123,8 +123,8 @@ def versions_table(versions: Iterable[ModelVersion]) -> Table:
         table.add_row(
             escape(version.reference),
             styled(version.status) + reason,
-            version.kind,
-            str(len(version.ontology.classes)),
+            version.kind or "-",
+            str(len(version.ontology.classes)) if version.ontology else "-",
             f"{version.size_bytes / 1e6:.1f} MB",
             f"{version.created_at.astimezone():%Y-%m-%d %H:%M}",
         )
