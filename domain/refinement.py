@@ -150,6 +150,7 @@ def begin(session: Session, job: JobRow, identity: LabelIdentity | None) -> None
 
     Fails the job if its model and pipeline do not fit (any more).
     """
+    job.params = {**job.params, "taken_over": 0}  # a retry comes with the figure of the old job
     source = job_rows.get_job(session, job.params["refined_from"])
     if source is None:  # deleted since: the job goes on with what it has
         return
@@ -235,14 +236,12 @@ def take_over(
             row |= {"status": "succeeded", "label_id": label.id, "quality": label.quality}
             taken += 1
     if taken:
-        job.params = {**job.params, "taken_over": job.params.get("taken_over", 0) + taken}
+        job.params = {**job.params, "taken_over": job.params["taken_over"] + taken}
 
 
 def result_of(job: JobRow) -> dict[str, object]:
     """Return what a refine job tells at its end."""
     return {
         "refined_from": job.params["refined_from"],
-        "taken_over": job.params.get("taken_over", 0),
+        "taken_over": job.params["taken_over"],
     }
-
-
