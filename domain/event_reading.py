@@ -42,7 +42,7 @@ def look_at(catalog: Catalog, told: dict[str, int | None]) -> dict[str, Look | N
         job_ids = iter(told)
         while part := list(islice(job_ids, JOBS_PER_QUERY)):
             numbers |= events.event_numbers(session, part)
-        moved = [job_id for job_id, seq in told.items() if numbers.get(job_id) != seq]
+        moved = [j for j, seq in told.items() if j not in numbers or numbers[j] != seq]
         for job_id in moved:
             row = session.get(JobRow, job_id) if job_id in numbers else None
             found[job_id] = None if row is None else _look(session, row, told[job_id])

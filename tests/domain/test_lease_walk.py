@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from sqlalchemy import func, select
 
+from api_schemas.events import EVENT_TYPES
 from domain import jobs, leases, sweep
 from domain.job_states import is_done
 from domain.leases import ClaimedChunk, Commit, LeaseLost, Outcome, claim, commit
 from storage.catalog import migrations
 from storage.catalog.engine import Catalog
+from storage.catalog.events import events_between
 from storage.catalog.tables import LabelRow
 from tests.support.rows import (
     LEASE_SECONDS,
@@ -132,6 +134,32 @@ class LeaseWalk(RuleBasedStateMachine):
         assert rows == digests
         assert len(labelled) == counts_of(job).get("succeeded", 0)
         assert None not in labelled
+
+    @invariant()
+    def events_tell_what_the_rows_say(self) -> None:
+        job = get_job(self.catalog, self.job_id)
+        with self.catalog.read() as session:
+            found = events_between(
+                session, self.job_id, after_seq=0, upto_seq=job.event_seq, limit=10**6
+            ).events
+        numbers = [e.seq for e in found]
+        assert numbers == sorted(set(numbers))
+        by_type = {t: [e for e in found if e.type == t] for t in EVENT_TYPES}
+        assert by_type["job.status"][-1].data["status"] == job.status
+        assert by_type["stage.status"][-1].data["step"] == ("label" if is_done(job) else job.phase)
+        items = get_items(self.catalog, self.job_id)
+        for status in ("succeeded", "failed"):
+            told = {e.data["position"] for e in by_type[f"item.{status}"]}
+            assert told == {i.position for i in items if i.status == status}
+            assert len(told) == len(by_type[f"item.{status}"])
+        done = by_type["job.done"]
+        assert len(done) == is_done(job)
+        if done:
+            assert numbers[-1] == done[0].seq == job.event_seq
+            told_counts = done[0].data["counts"]
+            assert {k: v for k, v in told_counts.items() if v and k != "total"} == counts_of(job)
+        elif found[-1].type.startswith("item."):
+            assert job.event_seq > numbers[-1]  # so that the counts are told as well
 
 
 LeaseWalk.TestCase.settings = settings(
