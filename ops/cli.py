@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from domain.settings import Settings
+from ops import keys
 from ops.announcement import read_announcement
 from ops.devices import choose_gpus
 from ops.log import ServiceLog
 from ops.processes import environment, module_command
+from ops.rim import failure, load_settings
+from ops.secrets import print_new_key
+from ops.secrets import rotate as rotate_secrets
 from ops.settings_view import settings_rows
 from ops.supervisor import Supervisor
 from ops.up import LIGHT_QUEUE, CannotStart, run_up, worker_process
@@ -41,6 +44,13 @@ def register(app: typer.Typer) -> None:
     database = _group(app, "db", "The catalog.")
     database.command("upgrade")(db_upgrade)
     database.command("backup")(db_backup)
+    api_keys = _group(app, "keys", "API keys.")
+    api_keys.command("create")(keys.create)
+    api_keys.command("list")(keys.list_keys)
+    api_keys.command("revoke")(keys.revoke)
+    secrets = _group(app, "secrets", "Credentials of connections, and the keys to them.")
+    secrets.command("new-key")(print_new_key)
+    secrets.command("rotate")(secrets_rotate)
     models = _group(app, "models", "Models of the service.")
     models.command("add", **_ANY_ARGUMENTS)(models_add)
     models.command("convert", **_ANY_ARGUMENTS)(models_convert)
@@ -54,12 +64,12 @@ def up(
     until_stdin_closes: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Run the whole service on this machine until Ctrl-C."""
-    settings = _settings(port=port, workers=workers, device=device)
+    settings = load_settings(port=port, workers=workers, device=device)
     lifeline_fd = sys.stdin.fileno() if until_stdin_closes else None
     try:
         code = run_up(settings, lifeline_fd=lifeline_fd, console=not quiet)
     except CannotStart as error:
-        raise _failure(str(error)) from None
+        raise failure(str(error)) from None
     raise typer.Exit(code)
 
 
@@ -70,14 +80,14 @@ def worker_label(
     device: Annotated[str | None, typer.Option(help=_DEVICE_HELP)] = None,
 ) -> None:
     """Run label workers for a service that runs already."""
-    settings = _settings(device=device)
+    settings = load_settings(device=device)
     env = _service_env(settings)
     if gpus is None:
         _become("workers.parent", "--device", settings.device, env=env)
     try:
         chosen = choose_gpus(gpus)
     except ValueError as error:
-        raise _failure(str(error)) from None
+        raise failure(str(error)) from None
     specs = [worker_process(f"gpu-{gpu}", "cuda:0", env, gpu=gpu) for gpu in chosen]
     log = ServiceLog(None)
     Supervisor(specs, log, shutdown_seconds=settings.shutdown_seconds).run()
@@ -85,12 +95,12 @@ def worker_label(
 
 def worker_light() -> None:
     """Run a worker that takes in images from elsewhere, for a service that runs already."""
-    _become("workers.parent", "--queue", LIGHT_QUEUE, env=_service_env(_settings()))
+    _become("workers.parent", "--queue", LIGHT_QUEUE, env=_service_env(load_settings()))
 
 
 def scheduler() -> None:
     """Run the scheduler of a service whose API and workers run elsewhere."""
-    _become("workers.scheduler", env=_service_env(_settings()))
+    _become("workers.scheduler", env=_service_env(load_settings()))
 
 
 def db_upgrade() -> None:
@@ -98,7 +108,7 @@ def db_upgrade() -> None:
     # Imported here: SQLAlchemy takes a while, and `selvage --help` should not.
     from storage.catalog.migrations import upgrade
 
-    settings = _settings()
+    settings = load_settings()
     if settings.database_url is None:
         settings.data_dir.absolute().mkdir(parents=True, exist_ok=True)
     upgrade(settings.catalog_url)
@@ -112,10 +122,16 @@ def db_backup(
     from ops.backup import CannotBackUp, back_up_catalog
 
     try:
-        size_bytes = back_up_catalog(_settings().catalog_url, target)
+        size_bytes = back_up_catalog(load_settings().catalog_url, target)
     except CannotBackUp as error:
-        raise _failure(str(error)) from None
+        raise failure(str(error)) from None
     typer.echo(f"The catalog was copied to {target} ({size_bytes / 2**20:.1f} MiB).")
+
+
+def secrets_rotate() -> None:
+    """Encrypt all stored credentials anew: with a new key of the data folder, or the first of
+    SELVAGE_SECRET_KEY."""
+    raise typer.Exit(rotate_secrets(_settings()))
 
 
 def models_add(context: typer.Context) -> None:
@@ -131,7 +147,7 @@ def models_convert(context: typer.Context) -> None:
 def show_settings() -> None:
     """Show every setting: variable, value here, default, meaning."""
     table = Table("variable", "value", "default", "meaning")
-    for row in settings_rows(_settings()):
+    for row in settings_rows(load_settings()):
         table.add_row(*row)
     Console().print(table)
 
@@ -145,24 +161,13 @@ def _group(app: typer.Typer, name: str, help_text: str) -> typer.Typer:
     return group
 
 
-def _settings(**given: Any) -> Settings:
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        problems = "; ".join(
-            f"SELVAGE_{str(problem['loc'][0]).upper()}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise _failure(problems) from None
-
-
 def _service_env(settings: Settings) -> dict[str, str]:
     """Return the environment for a process that joins a running service."""
     env = environment(SELVAGE_DATA_DIR=str(settings.data_dir.absolute()))
     if settings.redis_url is None:
         running = read_announcement(settings.data_dir)
         if running is None:
-            raise _failure(
+            raise failure(
                 f"No service runs on {settings.data_dir.absolute()} (`selvage up` starts one), and"
                 " SELVAGE_REDIS_URL names no queue elsewhere."
             )
@@ -180,8 +185,3 @@ def _delegate(module: str, args: list[str]) -> NoReturn:
     """Run a module that loads torch and foreign files in a process of its own."""
     command = module_command(module, *args)
     raise typer.Exit(subprocess.run(command, env=environment(), check=False).returncode)
-
-
-def _failure(message: str) -> typer.Exit:
-    typer.echo(message, err=True)
-    return typer.Exit(1)

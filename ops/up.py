@@ -39,7 +39,6 @@ def run_up(settings: Settings, *, lifeline_fd: int | None = None, console: bool 
             that holds the other end.
         console: whether the log goes to standard error as well as to the file.
     """
-    _refuse_other_hosts(settings)
     data_dir = settings.data_dir.absolute()
     data_dir.mkdir(parents=True, exist_ok=True)
     try:
@@ -93,6 +92,7 @@ def _run_locked(settings: Settings, data_dir: Path, lifeline_fd: int | None, con
     withdraw(data_dir)  # what a killed predecessor left
     port = _choose_port(settings)
     _upgrade_catalog(settings)
+    _refuse_open_service(settings)
     log = ServiceLog(data_dir / LOG_NAME, console=console)
     try:
         specs, announcement = _plan(settings, data_dir, port)
@@ -178,13 +178,18 @@ def _plan(settings: Settings, data_dir: Path, port: int) -> tuple[list[ChildSpec
     return specs, announcement
 
 
-def _refuse_other_hosts(settings: Settings) -> None:
-    if not settings.is_loopback:
-        raise CannotStart(
-            f"SELVAGE_HOST={settings.host} can be reached from other machines, and the service has"
-            " no keys yet: anybody could use it. It only listens on 127.0.0.1, ::1 or localhost;"
-            " put a proxy that authenticates in front of it, or use an SSH tunnel."
-        )
+def _refuse_open_service(settings: Settings) -> None:
+    # Imported here, like the migrations: both bring SQLAlchemy.
+    from domain.api_keys import KeysNeeded, refuse_open_service
+    from storage.catalog.engine import Catalog
+
+    catalog = Catalog(settings.catalog_url)
+    try:
+        refuse_open_service(settings, catalog)
+    except KeysNeeded as error:
+        raise CannotStart(str(error)) from None
+    finally:
+        catalog.close()
 
 
 def _choose_port(settings: Settings) -> int:
