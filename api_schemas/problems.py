@@ -88,6 +88,10 @@ class NotFound(ProblemError):
     code, title, status = "not-found", "Not found", 404
 
 
+class Gone(ProblemError):
+    code, title, status = "gone", "Deleted", 410
+
+
 class StateConflict(ProblemError):
     code, title, status = "state-conflict", "Not possible in this state", 409
 
@@ -216,6 +220,10 @@ class OutOfMemory(ProblemError):
 
 class DeadlineExceeded(ProblemError):
     code, title, status = "deadline-exceeded", "The job was not done by its deadline", 504
+
+
+class DueTimeMissed(ProblemError):
+    code, title, status = "due-time-missed", "The service was not running when this was due", 503
 
 
 class TooManyFailures(ProblemError):

@@ -3,25 +3,29 @@
 from sqlalchemy.orm import Session
 
 from api_schemas.jobs import EvaluateJobCreate
-from api_schemas.problems import NotFound, OntologyMismatch, StateConflict, ValidationProblem
+from api_schemas.problems import Gone, NotFound, OntologyMismatch, StateConflict, ValidationProblem
 from domain import job_states, jobs, models
 from domain.job_fields import common_fields, resolve_pipeline
 from storage.catalog import evaluation_annotations
 from storage.catalog.annotations import get_annotation_set
+from storage.catalog.locks import hold
 from storage.catalog.models import get_version as get_version_row
 from storage.catalog.tables import LOCAL, AnnotationSetRow, JobRow, ModelVersionRow
 
 
 def get_evaluation_set(session: Session, annotation_set_id: str) -> AnnotationSetRow:
-    """Return an annotation set that may be evaluated against.
+    """Return an annotation set that may be evaluated against, kept from being deleted meanwhile.
 
     Raises:
         NotFound: unknown set.
+        Gone: it was deleted.
         StateConflict: its purpose is another one.
     """
     row = get_annotation_set(session, annotation_set_id)
     if row is None:
         raise NotFound(f"There is no annotation set '{annotation_set_id}'.")
+    if hold(session, row).deleted_at is not None:
+        raise Gone(f"Annotation set '{annotation_set_id}' was deleted. Upload the labels again.")
     if row.purpose != "evaluation":
         raise StateConflict(
             f"Annotation set '{row.id}' was uploaded with purpose '{row.purpose}'. Evaluate jobs "
@@ -71,7 +75,7 @@ def create_evaluate(
 
 
 def _version_of_labels(session: Session, job_id: str) -> ModelVersionRow:
-    job = jobs.get_job(session, job_id)
+    job = jobs.get_job(session, job_id, to_refer=True)
     if job.type not in jobs.LABELLING_TYPES or not job_states.is_done(job):
         raise StateConflict(
             f"Job '{job_id}' is a {job.type} job in state {job.status}; labels_of_job needs a "

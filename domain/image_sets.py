@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final, Protocol
 from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
-from api_schemas.problems import NotFound, StateConflict
+from api_schemas.problems import Gone, NotFound, StateConflict
 from domain.entry_names import name_key, unique_names
 from storage.catalog import image_sets
 from storage.catalog.engine import Catalog
@@ -197,8 +197,11 @@ def get_image_set(session: Session, image_set_id: str) -> ImageSetRow:
 
     Raises:
         NotFound: with what to do.
+        Gone: it was deleted.
     """
     row = image_sets.get_image_set(session, image_set_id)
     if row is None:
         raise NotFound(f"There is no image set '{image_set_id}'. List them: GET /v1/image-sets.")
+    if row.deleted_at is not None:
+        raise Gone(f"Image set '{image_set_id}' was deleted. List them: GET /v1/image-sets.")
     return row

@@ -10,6 +10,7 @@ from api_schemas.jobs import AdaptJobCreate, GenerateJobCreate
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import (
     DeadlineExceeded,
+    Gone,
     NotFound,
     QuotaExceeded,
     StateConflict,
@@ -19,33 +20,43 @@ from domain import events, job_states, models, pipelines
 from domain.job_fields import common_fields, resolve_pipeline
 from storage.catalog import image_sets, jobs
 from storage.catalog.engine import Catalog, db_now
+from storage.catalog.locks import hold
 from storage.catalog.tables import LOCAL, ImageSetRow, JobRow, ModelVersionRow
 
 LABELLING_TYPES: Final = ("generate", "refine")  # whose items end with a label
 
 
-def get_job(session: Session, job_id: str) -> JobRow:
-    """Return a job.
+def get_job(session: Session, job_id: str, *, to_refer: bool = False) -> JobRow:
+    """Return a job; `to_refer` keeps it from being deleted until the transaction ends.
 
     Raises:
         NotFound: with what to do.
+        Gone: it was deleted.
     """
     row = jobs.get_job(session, job_id)
     if row is None:
         raise NotFound(f"There is no job '{job_id}'. List jobs with GET /v1/jobs.")
+    if to_refer:
+        hold(session, row)
+    if row.deleted_at is not None:
+        raise Gone(f"Job '{job_id}' was deleted. List jobs with GET /v1/jobs.")
     return row
 
 
 def get_ready_set(session: Session, image_set_id: str) -> ImageSetRow:
-    """Return an image set whose upload is complete.
+    """Return an image set whose upload is complete, kept from being deleted meanwhile.
 
     Raises:
         NotFound: unknown.
+        Gone: it was deleted.
         StateConflict: the upload is still running, or was cut off.
     """
     row = image_sets.get_image_set(session, image_set_id)
     if row is None:
         raise NotFound(f"There is no image set '{image_set_id}'. POST one to /v1/image-sets.")
+    hold(session, row)
+    if row.deleted_at is not None:
+        raise Gone(f"Image set '{image_set_id}' was deleted. POST another to /v1/image-sets.")
     if row.status != "ready":
         raise StateConflict(
             f"Image set '{image_set_id}' is still receiving files, or its upload was cut off. "
@@ -242,6 +253,15 @@ def expire(catalog: Catalog, job_id: str) -> bool:
         return True
 
 
+def _require_inputs(session: Session, job: JobRow) -> None:
+    """Refuse to work again with what was deleted, and keep the rest from it."""
+    image_set = session.get(ImageSetRow, job.image_set_id) if job.image_set_id else None
+    version = session.get(ModelVersionRow, job.model_version_id) if job.model_version_id else None
+    for row, what in ((image_set, "image set"), (version, "model version")):
+        if row is not None and hold(session, row).deleted_at is not None:
+            raise Gone(f"The {what} of job '{job.id}' was deleted. Start a new job on another one.")
+
+
 def create_retry(
     session: Session, job_id: str, only: str, max_queued: int, created_by: str = LOCAL
 ) -> JobRow:
@@ -253,9 +273,11 @@ def create_retry(
     Raises:
         NotFound: unknown job.
         StateConflict: the job is not finished.
+        Gone: it was deleted, or its image set or model version was.
         QuotaExceeded: too many images are waiting.
     """
-    old = get_job(session, job_id)
+    old = get_job(session, job_id, to_refer=True)
+    _require_inputs(session, old)
     if not job_states.is_done(old):
         raise StateConflict(f"Job '{job_id}' is {old.status}. Wait for its end, or cancel it.")
     if old.type == "validate":

@@ -7,9 +7,10 @@ from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
 from api_schemas.models import parse_model_reference
-from api_schemas.problems import ModelNotReady, NotFound, ValidationProblem
+from api_schemas.problems import Gone, ModelNotReady, NotFound, ValidationProblem
 from storage.catalog import models
 from storage.catalog.engine import Catalog
+from storage.catalog.locks import hold
 from storage.catalog.tables import ModelRow, ModelVersionRow
 
 
@@ -48,20 +49,26 @@ def get_version(session: Session, name: str, number: int) -> ModelVersionRow:
 
     Raises:
         NotFound: the model or the version is unknown.
+        Gone: the version was deleted.
     """
     get_model(session, name)
     row = models.find_version(session, name, number)
     if row is None:
         raise NotFound(f"Model '{name}' has no version {number}. See /v1/models/{name}/versions.")
+    if row.deleted_at is not None:
+        raise Gone(
+            f"Version {number} of model '{name}' was deleted. See /v1/models/{name}/versions."
+        )
     return row
 
 
 def resolve(session: Session, reference: str) -> ModelVersionRow:
-    """Return the ready version that ``name`` or ``name:7`` means.
+    """Return the ready version that ``name`` or ``name:7`` means; it is kept from being deleted.
 
     Raises:
         ValidationProblem: not a reference.
         NotFound: unknown model or version.
+        Gone: the version was deleted.
         ModelNotReady: rejected, or still being checked.
     """
     try:
@@ -72,6 +79,7 @@ def resolve(session: Session, reference: str) -> ModelVersionRow:
         number = get_model(session, name).current_version
         if number is None:
             raise ModelNotReady(f"Model '{name}' has no version that is ready.")
+    hold(session, get_version(session, name, number))
     row = get_version(session, name, number)
     if row.status != "ready":
         raise ModelNotReady(f"Version {number} of model '{name}' is {row.status}.")
@@ -116,6 +124,7 @@ def promote(catalog: Catalog, name: str, number: int) -> ModelRow:
         ModelNotReady: the version was rejected.
     """
     with catalog.write() as session:
+        hold(session, get_version(session, name, number))
         row = get_version(session, name, number)
         if row.status != "ready":
             raise ModelNotReady(f"Version {number} of model '{name}' is {row.status}.")

@@ -102,7 +102,7 @@ def _refused_annotations(session: Session, annotation_set_id: str) -> ProblemErr
 
 
 def _source(session: Session, job_id: str) -> JobRow:
-    job = jobs.get_job(session, job_id)
+    job = jobs.get_job(session, job_id, to_refer=True)
     if job.type not in jobs.LABELLING_TYPES or not job_states.is_done(job):
         raise StateConflict(
             f"Job '{job_id}' is a {job.type} job in state {job.status}; labels.job needs a "
@@ -128,6 +128,8 @@ def current_version(session: Session, source: JobRow) -> ModelVersionRow:
     try:
         return models.resolve(session, own.model_name)
     except ProblemError:
+        if own.deleted_at is not None:
+            raise
         return own
 
 

@@ -11,6 +11,7 @@ from api_schemas.annotations import AnnotationEntry, AnnotationSet, AnnotationSe
 from api_schemas.ontologies import Ontology
 from api_schemas.problems import (
     FieldProblem,
+    Gone,
     InputProblem,
     NotFound,
     NoUsableImage,
@@ -73,6 +74,8 @@ def get_annotations(annotation_set_id: str, state: State) -> AnnotationSet:
         row = get_annotation_set(session, annotation_set_id)
         if row is None:
             raise NotFound(f"There is no annotation set '{annotation_set_id[:80]}'.")
+        if row.deleted_at is not None:
+            raise Gone(f"Annotation set '{annotation_set_id}' was deleted. Upload it again.")
         return rendering.annotation_set(row)
 
 
@@ -102,6 +105,7 @@ def _create(
                 ],
             )
         with state.catalog.write() as session:
+            get_ready_set(session, image_set_id)  # again: it may have been deleted meanwhile
             row = use_cases.store(
                 session,
                 image_set_id=image_set_id,

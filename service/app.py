@@ -11,6 +11,7 @@ from service import (
     api_document,
     api_keys,
     connections,
+    deletion,
     docs_page,
     events,
     health,
@@ -46,6 +47,7 @@ Errors are `application/problem+json`; `detail` says what to do.
 """
 ROUTERS = (
     pseudo_labels,
+    deletion,
     image_sets,
     connections,
     resumable,

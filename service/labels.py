@@ -5,7 +5,7 @@ from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from api_schemas.labels import Label
-from api_schemas.problems import NotFound
+from api_schemas.problems import Gone, NotFound
 from service import downloads, rendering
 from service.downloads import Redirect
 from service.etags import IfNoneMatch
@@ -20,6 +20,8 @@ def _get(session: Session, label_id: str) -> LabelRow:
     row = labels.get_label(session, label_id)
     if row is None:
         raise NotFound(f"There is no label '{label_id[:80]}'. Label ids stand in a job's results.")
+    if row.deleted_at is not None:
+        raise Gone(f"Label '{label_id}' was deleted. Label its image again to have it back.")
     return row
 
 

@@ -14,6 +14,7 @@ from api_schemas.ontologies import (
     OntologyPage,
     StoredOntology,
 )
+from api_schemas.problems import ModelNotReady
 from domain import models as model_use_cases
 from domain import ontologies as use_cases
 from formats.class_palettes import cvat_names, distinct_colours
@@ -201,6 +202,10 @@ def _row(state: ServiceState, ontology_id: str) -> OntologyRow:
 def _model_classes(state: ServiceState, name: str, number: int) -> tuple[dict[str, Any], str]:
     with state.catalog.read() as session:
         version = model_use_cases.get_version(session, name, number)
+    if not version.ontology.get("classes"):
+        raise ModelNotReady(
+            f"The classes of '{name}:{number}' are not known; the version is {version.status}."
+        )
     return version.ontology, version.digest
 
 

@@ -42,6 +42,7 @@ def get_image_set(session: Session, image_set_id: str) -> ImageSetRow | None:
 def list_image_sets(session: Session, after: str | None, limit: int) -> list[ImageSetRow]:
     """Newest first; `after` is the id of the last one seen."""
     query = select(ImageSetRow).order_by(ImageSetRow.id.desc()).limit(limit)
+    query = query.where(ImageSetRow.deleted_at.is_(None))
     if after:
         query = query.where(ImageSetRow.id < after)
     return list(session.scalars(query))

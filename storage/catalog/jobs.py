@@ -69,6 +69,7 @@ def list_jobs(
 ) -> list[JobRow]:
     """Newest first; `after` is the id of the last one seen."""
     query = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
+    query = query.where(JobRow.deleted_at.is_(None))
     if after:
         query = query.where(JobRow.id < after)
     if status:

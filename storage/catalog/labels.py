@@ -33,7 +33,9 @@ def get_label(session: Session, label_id: str) -> LabelRow | None:
 
 
 def get_labels(session: Session, label_ids: list[str]) -> dict[str, LabelRow]:
-    rows = session.scalars(select(LabelRow).where(LabelRow.id.in_(label_ids)))
+    """Return labels by id; not those that were deleted."""
+    query = select(LabelRow).where(LabelRow.id.in_(label_ids), LabelRow.deleted_at.is_(None))
+    rows = session.scalars(query)
     return {row.id: row for row in rows}
 
 

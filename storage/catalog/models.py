@@ -28,7 +28,10 @@ def list_models(session: Session, after: str | None, limit: int) -> list[ModelRo
 
 
 def count_versions(session: Session, name: str) -> int:
-    return session.scalar(select(func.count()).where(ModelVersionRow.model_name == name)) or 0
+    query = select(func.count()).where(
+        ModelVersionRow.model_name == name, ModelVersionRow.deleted_at.is_(None)
+    )
+    return session.scalar(query) or 0
 
 
 def next_version(session: Session, name: str) -> int:
@@ -61,6 +64,7 @@ def find_version_by_digest(session: Session, name: str, digest: str) -> ModelVer
             ModelVersionRow.model_name == name,
             ModelVersionRow.digest == digest,
             ModelVersionRow.status == "ready",
+            ModelVersionRow.deleted_at.is_(None),
         )
         .order_by(ModelVersionRow.version)
         .limit(1)
@@ -82,7 +86,7 @@ def list_versions(session: Session, name: str) -> list[ModelVersionRow]:
     return list(
         session.scalars(
             select(ModelVersionRow)
-            .where(ModelVersionRow.model_name == name)
+            .where(ModelVersionRow.model_name == name, ModelVersionRow.deleted_at.is_(None))
             .order_by(ModelVersionRow.version)
         )
     )
