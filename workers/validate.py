@@ -29,10 +29,10 @@ from formats.model_archives import unpack
 from formats.model_files import check_contents, flat_names
 from models.errors import ModelRefused
 from models.segmentation.loading import check_model
-from storage.catalog import uploads
+from storage.catalog import jobs, uploads
 from storage.objects import ObjectMissing, upload_key
 from storage.remote.sources import RemoteSource
-from workers.committing import Draining
+from workers.committing import Draining, JobOver
 from workers.context import version_of
 from workers.label_runtime import LabelRuntime
 from workers.model_folder import put_folder
@@ -52,6 +52,7 @@ def validate_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
 
     Raises:
         LeaseLost, Draining, StorageUnavailable: nothing was decided, the chunk is done again.
+        JobOver: the job was cancelled, and with it the version.
     """
     version = version_of(runtime, claimed)
     try:
@@ -65,6 +66,9 @@ def validate_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
     promote = claimed.job.params["promote"]
 
     def decide(session: Session) -> None:
+        job = jobs.lock_job(session, claimed.job.id)
+        if job.status != "running":  # cancelled meanwhile: the version is not wanted any more
+            raise JobOver(job.status)
         model_versions.make_ready(session, version.id, values, promote=promote)
 
     result = {"model": reference_of(version), "digest": values["digest"]}
