@@ -26,6 +26,7 @@ from service import (
     pseudo_labels,
     quota,
     resumable,
+    system,
 )
 from service.auth import Authentication
 from service.body_limit import BodyLimit
@@ -61,6 +62,7 @@ ROUTERS = (
     labels,
     api_keys,
     quota,
+    system,
     health,
     docs_page,
 )

@@ -12,7 +12,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api_schemas.problems import Forbidden, Unauthenticated
 from domain import api_keys
 from service.access import BASIC_PATHS, METRICS_PATH, SAFE_METHODS, scope_needed
-from service.key_gate import KeyGate
 from service.principals import LOCAL_PRINCIPAL, Principal
 from service.problems import CATALOG_ERRORS
 from service.state import ServiceState
@@ -55,7 +54,7 @@ async def _admit(scope: Scope, state: ServiceState) -> str | None:
     headers = Headers(scope=scope)
     secret = _secret(headers, path)
     if secret is None:
-        if await _are_keys_asked_for(state, path):
+        if await _is_key_needed(state, path):
             raise _no_key(path)
         _refuse_foreign_page(headers, method)
         scope["state"]["principal"] = LOCAL_PRINCIPAL
@@ -86,12 +85,17 @@ def _secret(headers: Headers, path: str) -> str | None:
     return None
 
 
-async def _are_keys_asked_for(state: ServiceState, path: str) -> bool:
+def are_keys_asked_for(state: ServiceState) -> bool:
+    """Whether a request without a key is refused. Blocking, now and then."""
+    known = state.keys.known(state.settings)
+    return state.keys.look(state.catalog) if known is None else known
+
+
+async def _is_key_needed(state: ServiceState, path: str) -> bool:
     if path == METRICS_PATH and state.settings.is_loopback:
         return False
-    gate: KeyGate = state.keys
-    known = gate.known(state.settings)
-    return known if known is not None else await run_in_threadpool(gate.look, state.catalog)
+    known = state.keys.known(state.settings)
+    return known if known is not None else await run_in_threadpool(are_keys_asked_for, state)
 
 
 def _look_up(state: ServiceState, secret: str) -> tuple[ApiKeyRow, bool]:
