@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from domain import leases
 from domain.leases import LeaseLost
 from storage.catalog.workers import add_worker, get_worker, see_worker
+from workers.facts import worker_facts
 from workers.runtime import Runtime, log
 
 TICK_SECONDS = 0.5
@@ -97,6 +98,7 @@ class Heartbeat:
                     host=self._host,
                     pid=os.getpid(),
                     device=self._device,
+                    facts=worker_facts(self._device),
                 )
             else:
                 see_worker(session, self._runtime.worker_id)

@@ -1,5 +1,7 @@
 """Worker processes and the lock of the dispatcher."""
 
+from typing import Any
+
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
@@ -9,7 +11,14 @@ from storage.catalog.upsert import insert_new
 
 
 def add_worker(
-    session: Session, worker_id: str, *, queue: str, host: str, pid: int, device: str
+    session: Session,
+    worker_id: str,
+    *,
+    queue: str,
+    host: str,
+    pid: int,
+    device: str,
+    facts: dict[str, Any] | None = None,
 ) -> None:
     session.add(
         WorkerRow(
@@ -18,6 +27,7 @@ def add_worker(
             host=host,
             pid=pid,
             device=device,
+            facts=facts,
             started_at=db_now(),
             seen_at=db_now(),
         )
