@@ -22,11 +22,22 @@ class Rotation:
 
 
 def rotate(catalog: Catalog, keeper: SecretKeeper) -> Rotation:
-    """Re-encrypt the secrets of every connection; safe to run again, and while the service runs.
+    """Bring the secrets of every connection under the first key; a fresh one, in a key file.
 
-    A row that changes at the same moment keeps the newer secret: the service has encrypted that
-    with a current key itself.
+    Safe to run again wherever it died, and while the service runs.
+
+    Raises:
+        SecretsUnreadable: the keys are not usable.
     """
+    if keeper.is_file:
+        # A run that died may have left rows under the key that a fresh one would push out.
+        _reencrypt(catalog, keeper)
+        keeper.new_file_key()
+    return _reencrypt(catalog, keeper)
+
+
+def _reencrypt(catalog: Catalog, keeper: SecretKeeper) -> Rotation:
+    """A row that changes at the same moment keeps the newer secret, encrypted by the service."""
     found = Rotation()
     last = ""
     while True:

@@ -11,14 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from domain.settings import Settings
-from ops import keys
+from ops import keys, secrets
 from ops.announcement import read_announcement
 from ops.devices import choose_gpus
 from ops.log import ServiceLog
 from ops.processes import environment, module_command
 from ops.rim import failure, load_settings
-from ops.secrets import print_new_key
-from ops.secrets import rotate as rotate_secrets
 from ops.settings_view import settings_rows
 from ops.supervisor import Supervisor
 from ops.up import LIGHT_QUEUE, CannotStart, run_up, worker_process
@@ -48,9 +46,9 @@ def register(app: typer.Typer) -> None:
     api_keys.command("create")(keys.create)
     api_keys.command("list")(keys.list_keys)
     api_keys.command("revoke")(keys.revoke)
-    secrets = _group(app, "secrets", "Credentials of connections, and the keys to them.")
-    secrets.command("new-key")(print_new_key)
-    secrets.command("rotate")(secrets_rotate)
+    stored = _group(app, "secrets", "Credentials of connections, and the keys to them.")
+    stored.command("new-key")(secrets.new_key)
+    stored.command("rotate")(secrets.rotate)
     models = _group(app, "models", "Models of the service.")
     models.command("add", **_ANY_ARGUMENTS)(models_add)
     models.command("convert", **_ANY_ARGUMENTS)(models_convert)
@@ -126,12 +124,6 @@ def db_backup(
     except CannotBackUp as error:
         raise failure(str(error)) from None
     typer.echo(f"The catalog was copied to {target} ({size_bytes / 2**20:.1f} MiB).")
-
-
-def secrets_rotate() -> None:
-    """Encrypt all stored credentials anew: with a new key of the data folder, or the first of
-    SELVAGE_SECRET_KEY."""
-    raise typer.Exit(rotate_secrets(_settings()))
 
 
 def models_add(context: typer.Context) -> None:

@@ -26,8 +26,6 @@ def rotate() -> None:
     keeper = SecretKeeper(settings)
     with open_catalog(settings) as catalog:
         try:
-            if keeper.is_file:
-                keeper.new_file_key()
             done = secret_rotation.rotate(catalog, keeper)
         except ProblemError as error:
             raise failure(error.detail) from None
