@@ -36,7 +36,7 @@ from service.heads import HeadAsGet
 from service.state import ServiceState
 from storage.catalog.engine import Catalog
 from storage.catalog.migrations import require_current
-from storage.objects import Objects
+from storage.kept_objects import KeptObjects
 from storage.queue import Queue
 
 VERSION = "0.1.0"
@@ -115,9 +115,10 @@ def create_app(settings: Settings | None = None, state: ServiceState | None = No
 
 def open_state(settings: Settings) -> ServiceState:
     """Open the connections that the settings name."""
+    catalog = Catalog(settings.catalog_url)
     return ServiceState(
         settings=settings,
-        catalog=Catalog(settings.catalog_url),
-        objects=Objects.open(settings.store_address),
+        catalog=catalog,
+        objects=KeptObjects.open_kept(settings.store_address, catalog),
         queue=Queue(settings.broker_url),
     )

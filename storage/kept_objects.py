@@ -26,6 +26,35 @@ _WAIT_SECONDS: Final = 15.0
 _LOOK_EVERY_SECONDS: Final = 0.1
 
 
+def keep(catalog: Catalog, keys: Iterable[str]) -> None:
+    """Take the marks off objects that are about to be referred to again.
+
+    Raises:
+        StorageUnavailable: one of them is being deleted, and that takes long.
+    """
+    units = units_of(keys)
+    if not units:
+        return
+    with catalog.read() as session:
+        marked = unreachable.find_marked(session, units)
+    for unit in marked:
+        _unmark(catalog, unit)
+
+
+def _unmark(catalog: Catalog, unit: str) -> None:
+    waited_until = time.monotonic() + _WAIT_SECONDS
+    while True:
+        with catalog.write() as session:
+            if unreachable.unmark(session, unit, DELETING_SECONDS):
+                return
+        if time.monotonic() >= waited_until:
+            raise StorageUnavailable(
+                "What was stored under this content before is being removed at this moment. "
+                "Try again shortly."
+            )
+        time.sleep(_LOOK_EVERY_SECONDS)
+
+
 class KeptObjects(Objects):
     """The same as `Objects`, and takes the marks off what it puts or finds."""
 
@@ -38,45 +67,18 @@ class KeptObjects(Objects):
         """Open a store; errors as in `Objects.open`."""
         return cls(Objects.open(address), catalog)
 
-    def keep(self, keys: Iterable[str]) -> None:
-        """Take the marks off objects that are about to be referred to again.
-
-        Raises:
-            StorageUnavailable: one of them is being deleted, and that takes long.
-        """
-        units = units_of(keys)
-        if not units:
-            return
-        with self._catalog.read() as session:
-            marked = unreachable.find_marked(session, units)
-        for unit in marked:
-            self._unmark(unit)
-
-    def _unmark(self, unit: str) -> None:
-        waited_until = time.monotonic() + _WAIT_SECONDS
-        while True:
-            with self._catalog.write() as session:
-                if unreachable.unmark(session, unit, DELETING_SECONDS):
-                    return
-            if time.monotonic() >= waited_until:
-                raise StorageUnavailable(
-                    "What was stored under this content before is being removed at this moment. "
-                    "Try again shortly."
-                )
-            time.sleep(_LOOK_EVERY_SECONDS)
-
     def put_new(self, key: str, data: bytes | BinaryIO) -> bool:
-        self.keep([key])
+        keep(self._catalog, [key])
         return super().put_new(key, data)
 
     def put_file(self, key: str, file: BinaryIO) -> bool:
-        self.keep([key])
+        keep(self._catalog, [key])
         return super().put_file(key, file)
 
     def put_stream(self, key: str, pieces: Iterable[bytes]) -> None:
-        self.keep([key])
+        keep(self._catalog, [key])
         super().put_stream(key, pieces)
 
     def exists(self, key: str) -> bool:
-        self.keep([key])
+        keep(self._catalog, [key])
         return super().exists(key)

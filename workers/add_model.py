@@ -17,7 +17,7 @@ from models.errors import ModelRefused
 from models.segmentation.loading import check_model
 from storage.catalog.engine import Catalog
 from storage.catalog.migrations import upgrade
-from storage.objects import Objects
+from storage.kept_objects import KeptObjects
 from workers.model_folder import store_folder
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     catalog = Catalog(settings.catalog_url)
     row = store_folder(
         catalog,
-        Objects.open(settings.store_address),
+        KeptObjects.open_kept(settings.store_address, catalog),
         arguments.folder,
         name=arguments.name,
         facts=facts,

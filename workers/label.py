@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from domain.leases import ClaimedChunk
 from storage.catalog.labels import find_labels
+from storage.kept_objects import keep
+from storage.objects import label_key
 from workers import evidence
 from workers.artefacts import put_label
 from workers.committing import Committer
@@ -60,6 +62,7 @@ def _reuse_finished(
 ) -> list[str]:
     """Take over labels that exist already; returns the images that are still to do."""
     by_label = {context.recipe.label_digest(d): d for d in committer.digests}
+    keep(runtime.catalog, [label_key(d, "label.png") for d in by_label])
     with runtime.catalog.read() as session:
         found = find_labels(session, list(by_label))
     for label_digest, row in found.items():

@@ -11,6 +11,7 @@ from formats.opening import ImageLimits
 from storage.catalog.chunks import Lease
 from storage.catalog.engine import Catalog
 from storage.catalog.migrations import require_current
+from storage.kept_objects import KeptObjects
 from storage.objects import Objects
 from storage.queue import Queue
 from workers.progress import Progress
@@ -57,7 +58,7 @@ def open_runtime(settings: Settings, worker_id: str, progress: Progress) -> Runt
     return Runtime(
         settings=settings,
         catalog=catalog,
-        objects=Objects.open(settings.store_address),
+        objects=KeptObjects.open_kept(settings.store_address, catalog),
         queue=Queue(settings.broker_url),
         worker_id=worker_id,
         progress=progress,

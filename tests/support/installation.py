@@ -17,6 +17,7 @@ from service.app import create_app
 from service.state import ServiceState
 from storage.catalog.engine import Catalog
 from storage.catalog.workers import add_worker
+from storage.kept_objects import KeptObjects
 from storage.objects import Objects
 from storage.queue import Queue
 from tests.support.tiny_model import write_tiny_bundle
@@ -109,7 +110,7 @@ def installation(catalog_url: str, folder: Path, **settings_changes: Any) -> Ite
         **settings_changes,
     )
     catalog = Catalog(catalog_url)
-    objects = Objects.open(settings.store_address)
+    objects = KeptObjects.open_kept(settings.store_address, catalog)
     queue = ListQueue()
     models = ModelCache(settings.cache_dir, objects, settings.model_cache_max_bytes, "cpu")
     runtime = LabelRuntime(settings, catalog, objects, queue, WORKER_ID, models=models)
