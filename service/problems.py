@@ -20,6 +20,7 @@ from api_schemas.problems import (
     ValidationProblem,
 )
 from formats.errors import InputRefused
+from storage.object_errors import disk_full, is_full_disk
 
 log = structlog.get_logger("service")
 
@@ -79,6 +80,8 @@ def error_response(request: Request, error: Exception) -> JSONResponse:
         return problem_response(request, validation_problem(list(error.errors())).problem())
     if isinstance(error, HTTPException):
         return problem_response(request, _http_problem(error), dict(error.headers or {}))
+    if isinstance(error, OSError) and is_full_disk(error):
+        return error_response(request, disk_full())
     if isinstance(error, CATALOG_ERRORS):
         log.error("the catalog failed", exc_info=error)
         return problem_response(request, _catalog_unavailable(), {"Retry-After": "2"})

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from api_schemas.problems import StorageFull
 from models.digest import file_sha256
 from storage.catalog.tables import ModelVersionRow
+from storage.object_errors import is_full_disk
 from storage.objects import ObjectMissing, Objects, model_key
 
 if TYPE_CHECKING:
@@ -97,6 +99,10 @@ class ModelCache:
                 f"File '{name}' of model {version.model_name}:{version.version} is missing in the "
                 "object store. Register the model again."
             ) from error
+        except OSError as error:
+            if is_full_disk(error):
+                raise StorageFull("The disk of the model cache is full.") from error
+            raise
         if file_sha256(folder / name) != version.files[name]["sha256"]:
             raise ModelDamaged(
                 f"File '{name}' of model {version.model_name}:{version.version} is damaged in the "
