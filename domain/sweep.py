@@ -1,10 +1,14 @@
 """Repair: what was lost is found in the catalog and done again."""
 
+from typing import Final
+
 from sqlalchemy.orm import Session
 
 from domain import job_states, leases
-from storage.catalog import chunks, idempotency, jobs, workers
+from storage.catalog import chunks, events, idempotency, jobs, workers
 from storage.catalog.engine import Catalog
+
+EVENT_BATCH: Final = 500
 
 
 def take_back_expired(catalog: Catalog, max_kills: int) -> int:
@@ -39,6 +43,17 @@ def continue_cancelling(catalog: Catalog, job_id: str) -> bool:
             job_states.cancel_some(session, job)
             job_states.settle(session, job)
         return job.status == "cancelling" and job.queued > 0
+
+
+def forget_events(catalog: Catalog, older_than_seconds: float) -> int:
+    """Forget events of jobs that are too old to be asked for; returns how many."""
+    forgotten = 0
+    while True:
+        with catalog.write() as session:
+            n = events.remove_old(session, older_than_seconds, EVENT_BATCH)
+        forgotten += n
+        if n < EVENT_BATCH:
+            return forgotten
 
 
 def expire(session: Session, *, worker_silent_seconds: float, idempotency_hours: float) -> None:

@@ -302,6 +302,8 @@ class TestRead:
             assert remove_old(session, 7 * 86400, 2) == 2
         left = stored_types(catalog, job_id)
         assert sum(left.values()) == total - 2
+        assert sweep.forget_events(catalog, 7 * 86400) == total - 2
+        assert sum(stored_types(catalog, job_id).values()) == 0
 
 
 class TestDeviceSeconds:
