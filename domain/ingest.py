@@ -140,10 +140,12 @@ def _add_items(session: Session, job: JobRow, batch: WrittenBatch) -> None:
     if not batch.rows:
         return
     _find(job, len(batch.rows) - job.queued)
-    usable = [row for row in batch.rows if row["status"] != "rejected"]
-    if usable:
-        job_states.move(job, "queued", "succeeded", len(usable))
-        items.add_items(session, [_item(job, row, "succeeded") for row in usable])
+    usable = []
+    for row in batch.rows:
+        if row["status"] != "rejected":
+            job_states.move(job, "queued", "succeeded")  # one by one: each item has its number
+            usable.append(_item(job, row, "succeeded"))
+    items.add_items(session, usable)
     failed = []
     for row in batch.rows:
         if row["status"] == "rejected":

@@ -149,6 +149,7 @@ class Scheduler:
                 worker_silent_seconds=10 * SILENT_HEARTBEATS * settings.heartbeat_seconds,
                 idempotency_hours=settings.idempotency_hours,
             )
+        sweep.forget_events(self._catalog, settings.event_days * 86400)
 
     def _advance_safely(self, job: DueJob) -> None:
         """Advance one job; one that fails again and again is ended, so that others go on."""
