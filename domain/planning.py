@@ -15,7 +15,7 @@ from api_schemas.pipelines import PipelineConfig
 from domain import evaluation, job_states, refinement
 from domain.jobs import LABELLING_TYPES
 from domain.refinement import LabelIdentity
-from storage.catalog import chunks, image_sets, items, jobs
+from storage.catalog import chunks, image_sets, items, jobs, labels
 from storage.catalog.engine import Catalog
 from storage.catalog.tables import JobItemRow, JobRow
 
@@ -132,13 +132,15 @@ def _items_of_set(session: Session, job: JobRow) -> list[dict[str, Any]]:
 def _items_of_retried(session: Session, job: JobRow) -> list[dict[str, Any]]:
     assert job.retry_of is not None
     rows = []
-    for old in items.list_items(
+    olds = items.list_items(
         session, job.retry_of, after_position=job.planned - 1, limit=BATCH_ROWS
-    ):
+    )
+    live = labels.get_labels(session, [old.label_id for old in olds if old.label_id])
+    for old in olds:
         row = _item(job, old.position, old.external_id, old.file_name, old.image_digest)
         if old.status == "skipped":
             row |= {"status": "skipped", "error": old.error}
-        elif _is_taken_over(job, old):
+        elif _is_taken_over(job, old) and old.label_id in live:
             row |= {"status": "succeeded", "label_id": old.label_id, "quality": old.quality}
         rows.append(row)
     return rows

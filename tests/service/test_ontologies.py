@@ -82,7 +82,7 @@ class TestCreate:
             ([{"name": "a\u202eb"}], "one line"),
             ([{"name": "  "}], "at least 1"),
             ([{"name": "x" * 129}], "128"),
-            ([{"name": "a", "aliases": ["\u2028"]}], "one line"),
+            ([{"name": "a", "aliases": ["a\u2028b"]}], "one line"),
             ([{"name": "a", "train_id": 256}], "255"),
             ([{"name": "a", "kind": "object"}], "thing"),
             ([{"name": "a", "colour": [1, 2, 3]}], "xtra"),
