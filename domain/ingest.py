@@ -16,7 +16,6 @@ from domain import events, image_sets, job_states, jobs
 from domain.image_sets import Intake, WrittenBatch
 from domain.leases import LeaseLost
 from storage.catalog import chunks, items
-from storage.catalog import image_sets as rows
 from storage.catalog import jobs as job_rows
 from storage.catalog.chunks import Lease
 from storage.catalog.engine import Catalog
@@ -91,10 +90,8 @@ def commit(
     *,
     lease_seconds: float,
     done: bool = False,
-) -> str:
-    """Write what waits, all or nothing, and return the status of the job afterwards.
-
-    Nothing is written when the job is over or about to be.
+) -> bool:
+    """Write what waits, all or nothing; False, and nothing written, when the job is over.
 
     Args:
         cursor: where the next worker goes on after this.
@@ -108,7 +105,7 @@ def commit(
         if not chunks.renew(session, lease, lease_seconds):
             raise LeaseLost(lease.chunk_id)
         if job.status != "running":
-            return job.status
+            return False
         batch = intake.write(session)
         _add_items(session, job, batch)
         chunks.set_result(session, lease, cursor)
@@ -117,15 +114,8 @@ def commit(
         if done:
             chunks.close(session, lease)
             _finish(session, job)
-        status = job.status
     intake.written()
-    return status
-
-
-def keep_alive(catalog: Catalog, image_set_id: str) -> None:
-    """Say that a set is still worked on while nothing is written to it."""
-    with catalog.write() as session:
-        rows.touch(session, image_set_id)
+    return True
 
 
 def _find(job: JobRow, count: int) -> None:

@@ -113,6 +113,9 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         8 * 2**30, ge=2**10, description="Largest request body that the API reads"
     )
+    max_manifest_bytes: int = Field(
+        256 * 2**20, ge=2**10, description="Largest list of files that an image set is read from"
+    )
     max_json_bytes: int = Field(
         16 * 2**20, ge=2**10, description="Largest body that is not an upload of files"
     )

@@ -5,13 +5,14 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from api_schemas.image_sets import ImageSetCreate
 from api_schemas.models import ModelVersionCreate
 from api_schemas.problems import PROBLEM_MEDIA_TYPE, Problem
 from service.access import scope_needed
 
 SECURITY_SCHEME = "ApiKey"
 # Models that no signature of an endpoint shows: errors, and bodies that are read by hand.
-NOT_IN_SIGNATURES: tuple[type[BaseModel], ...] = (Problem, ModelVersionCreate)
+NOT_IN_SIGNATURES: tuple[type[BaseModel], ...] = (Problem, ModelVersionCreate, ImageSetCreate)
 
 
 def complete(app: FastAPI) -> None:

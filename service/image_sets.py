@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from api_schemas.image_sets import (
     EntryStatus,
     ImageSet,
+    ImageSetCreated,
     ImageSetEntry,
     ImageSetEntryPage,
     ImageSetPage,
@@ -24,6 +25,7 @@ from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.ingest import ingest, new_set
 from service.paging import PageSize, PageToken, decode_position, decode_token, encode_token
 from service.principals import Caller, Principal
+from service.remote_sets import create_remote_set, parse_request
 from service.state import ServiceState, State
 from service.uploads import Upload, fingerprint, read_upload
 from service.waiting import WaitingRoute
@@ -66,15 +68,23 @@ def _rendered(session: Session, entries: list[ImageSetEntryRow]) -> list[ImageSe
     "/image-sets",
     status_code=201,
     response_model=ImageSetReport,
-    summary="Upload images, or zips of images",
-    openapi_extra=openapi.multipart_body(
-        "files", many=True, fields={"name": openapi.NAME_FIELD}, required=[]
-    ),
+    summary="Upload images or archives of images, or say where they are",
+    responses={202: {"model": ImageSetCreated, "description": "A job fetches the images"}},
+    openapi_extra=openapi.IMAGE_SET_BODY,
 )
 async def create_image_set(
     request: Request, state: State, caller: Caller, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Store images and report on every file: accepted, duplicate, or rejected with the reason."""
+    """Make a set of images.
+
+    Files in the request (`multipart/form-data`; zip, tar and tar.gz are opened) are stored within
+    it: the answer is 201 with a report on each. With JSON a job fetches the images from URLs, a
+    bucket, a manifest or a resumable upload: the answer is 202 with the set and the job.
+    """
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() == "application/json":
+        asked = parse_request(await request.body())
+        return await run_in_threadpool(create_remote_set, state, caller, asked, idempotency_key)
     async with read_upload(request, state, file_field="files", fields={"name"}) as upload:
         content = await fingerprint(upload)
         ticket = Ticket(state, idempotency_key, fingerprint_of("POST", "/v1/image-sets", content))

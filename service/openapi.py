@@ -91,6 +91,22 @@ API_KEY_EXAMPLES: dict[str, Any] = {
         },
     }
 }
+SCHEDULE_EXAMPLES: dict[str, Any] = {
+    "nightly": {
+        "summary": "Refine the labels of a job at night with the model that is current then",
+        "value": {
+            "name": "nightly refinement",
+            "cron": "30 2 * * MON-FRI",
+            "time_zone": "Europe/Berlin",
+            "job": {"type": "refine", "labels": {"job": _JOB}},
+            "overlap": "skip",
+        },
+    }
+}
+SCHEDULE_CHANGE_EXAMPLES: dict[str, Any] = {
+    "later": {"summary": "An hour later", "value": {"cron": "30 3 * * MON-FRI"}},
+    "stop": {"summary": "Let due times pass", "value": {"paused": True}},
+}
 RETRY_EXAMPLES: dict[str, Any] = {
     "failed": {"summary": "Only what failed", "value": {"only": "failed"}}
 }
@@ -168,6 +184,61 @@ MODEL_VERSION_BODY: dict[str, Any] = {
                                 "connection": "models",
                                 "prefix": "street-2/",
                             },
+                        },
+                    },
+                },
+            },
+        },
+    }
+}
+_IMAGES_FORM = multipart_body("files", many=True, fields={"name": NAME_FIELD}, required=[])
+IMAGE_SET_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            **_IMAGES_FORM["requestBody"]["content"],
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/ImageSetCreate"},
+                "examples": {
+                    "urls": {
+                        "summary": "Files by URL",
+                        "value": {
+                            "name": "night",
+                            "source": {
+                                "type": "urls",
+                                "items": [
+                                    {"url": "https://example.com/1.jpg", "external_id": "frame-1"}
+                                ],
+                            },
+                        },
+                    },
+                    "s3_prefix": {
+                        "summary": "A folder of a bucket",
+                        "value": {
+                            "source": {
+                                "type": "s3_prefix",
+                                "connection": "lab-bucket",
+                                "prefix": "night/",
+                            }
+                        },
+                    },
+                    "manifest": {
+                        "summary": "Files named by a list",
+                        "value": {
+                            "source": {
+                                "type": "manifest",
+                                "connection": "lab-bucket",
+                                "key": "lists/night.jsonl",
+                            }
+                        },
+                    },
+                    "upload": {
+                        "summary": "An archive that was uploaded in parts",
+                        "value": {
+                            "source": {
+                                "type": "upload",
+                                "upload": "upl_01J9Z3N6V1QG8T2B4C5D6E7F8G",
+                            }
                         },
                     },
                 },

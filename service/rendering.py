@@ -59,6 +59,8 @@ def _image_set_fields(row: ImageSetRow) -> dict[str, Any]:
             duplicate=row.duplicate,
             rejected=row.rejected,
         ),
+        "source": row.source,
+        "problem": _problem(row.problem),
         "created_at": _time(row.created_at),
         "created_by": row.created_by,
         "links": {

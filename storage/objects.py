@@ -65,6 +65,11 @@ def model_key(digest: str, name: str) -> str:
     return f"models/{digest}/{name}"
 
 
+def worklist_key(request_id: str) -> str:
+    """Key of the list of files that an ingest job reads, for as long as it runs."""
+    return f"worklists/{request_id}.jsonl"
+
+
 def annotation_key(digest: str) -> str:
     """Key of an uploaded true label (normalised index PNG, 255 = ignore)."""
     return f"annotations/{digest[:2]}/{digest}.png"

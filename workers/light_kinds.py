@@ -2,7 +2,8 @@
 
 from typing import Final
 
+from workers.ingest import ingest_chunk
 from workers.run_chunk import Handlers
 from workers.runtime import Runtime
 
-LIGHT_HANDLERS: Final[Handlers[Runtime]] = {}
+LIGHT_HANDLERS: Final[Handlers[Runtime]] = {"ingest": ingest_chunk}

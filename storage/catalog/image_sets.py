@@ -80,13 +80,6 @@ def grow(
     )
 
 
-def touch(session: Session, image_set_id: str) -> None:
-    """Note that somebody still works on a set."""
-    session.execute(
-        update(ImageSetRow).where(ImageSetRow.id == image_set_id).values(touched_at=db_now())
-    )
-
-
 def make_ready(session: Session, image_set_id: str) -> None:
     """Close an image set: its files are all there and do not change any more."""
     _end(session, image_set_id, status="ready")
