@@ -26,6 +26,7 @@ from service import (
     pseudo_labels,
     quota,
     resumable,
+    schedules,
     system,
 )
 from service.auth import Authentication
@@ -58,6 +59,7 @@ ROUTERS = (
     ontologies,
     pipelines,
     jobs,
+    schedules,
     events,
     labels,
     api_keys,

@@ -11,10 +11,11 @@ from typing import Final
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
 from api_schemas.problems import ProblemError, StorageUnavailable
-from domain import job_states, planning, sweep
+from domain import job_states, planning, quotas, schedules, sweep
 from domain import jobs as jobs_use_cases
 from domain.dispatch import DispatchLimits, dispatch
 from domain.logs import set_up_logs
@@ -23,7 +24,9 @@ from storage.catalog import jobs
 from storage.catalog.advancing import DueJob, due_jobs, past_deadline
 from storage.catalog.engine import Catalog
 from storage.catalog.migrations import require_current
+from storage.catalog.tables import JobRow
 from storage.catalog.workers import drop_lock, hold_lock
+from storage.kept_objects import KeptObjects
 from storage.objects import Objects
 from storage.queue import Queue
 from workers.joins import join_pilot, merge_evaluation
@@ -108,12 +111,26 @@ class Scheduler:
             n = sweep.resend_unclaimed(self._catalog, older_than_seconds=0)
             if n:
                 log.warning("the broker has lost its messages; sending again", chunks=n)
+        self._fire_schedules()
         more = self._advance_due()
         dispatch(self._catalog, self._queue, self._limits)
         if time.monotonic() - self._swept_at >= self._settings.sweep_seconds:
             self._swept_at = time.monotonic()
             self.sweep()
         return more
+
+    def _fire_schedules(self) -> None:
+        limit = self._settings.max_queued_images
+        for fired in schedules.fire_due(self._catalog, limit, admit=self._admit):
+            log.info(
+                "a schedule was due",
+                schedule=fired.schedule_id,
+                outcome=fired.outcome,
+                job=fired.job_id,
+            )
+
+    def _admit(self, session: Session, job: JobRow) -> None:
+        quotas.check_job(session, self._settings, job)
 
     def _advance_due(self) -> bool:
         """Advance the jobs with a step due while this turn has time; False if none is left."""
@@ -201,7 +218,10 @@ def main() -> None:
     catalog = Catalog(settings.catalog_url)
     require_current(catalog.engine)
     scheduler = Scheduler(
-        settings, catalog, Objects.open(settings.store_address), Queue(settings.broker_url)
+        settings,
+        catalog,
+        KeptObjects.open_kept(settings.store_address, catalog),
+        Queue(settings.broker_url),
     )
     signal.signal(signal.SIGTERM, scheduler.stop)
     signal.signal(signal.SIGINT, scheduler.stop)

@@ -33,6 +33,10 @@ OPERATIONS = {
     "GET /v1/models/{name}/versions/{number}/ontology/label-studio-config",
     "GET /v1/models/{name}/versions/{number}/ontology/cvat-labels",
     "GET /v1/pipelines/{name}/versions", "GET /v1/pipelines/{name}/versions/{number}",
+    "POST /v1/schedules", "GET /v1/schedules", "GET /v1/schedules/{schedule_id}",
+    "PATCH /v1/schedules/{schedule_id}", "DELETE /v1/schedules/{schedule_id}",
+    "POST /v1/schedules/{schedule_id}:pause", "POST /v1/schedules/{schedule_id}:resume",
+    "POST /v1/schedules/{schedule_id}:run", "GET /v1/schedules/{schedule_id}/ticks",
 }  # fmt: skip
 
 
@@ -104,10 +108,12 @@ class TestDocument:
         from pydantic import TypeAdapter
 
         from api_schemas.jobs import JobCreate, RetryRequest
+        from api_schemas.schedules import ScheduleCreate
 
         models: list[tuple[str, Any]] = [
             ("/v1/jobs", JobCreate),
             ("/v1/jobs/{job_id}:retry", RetryRequest),
+            ("/v1/schedules", ScheduleCreate),
         ]
         for path, model in models:
             body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
