@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from api_schemas.ids import new_id
 from api_schemas.problems import ModelKillsWorker, WorkerLost
 from domain import events, job_states
-from storage.catalog import chunks, items, jobs, labels
+from storage.catalog import chunks, items, jobs, labels, usage
 from storage.catalog.chunks import Lease
 from storage.catalog.engine import Catalog
 from storage.catalog.tables import ChunkRow, JobItemRow, JobRow
@@ -174,7 +174,9 @@ def _account(session: Session, job: JobRow, lease: Lease) -> None:
     """Add the time that a worker had a chunk to that of its job, before the chunk is let go."""
     row = chunks.get_chunk(session, lease.chunk_id)
     if row is not None and row.kind not in NO_DEVICE_KINDS:
-        job.device_seconds += chunks.held_seconds(session, lease)
+        seconds = chunks.held_seconds(session, lease)
+        job.device_seconds += seconds
+        usage.add(session, job.created_by, device_seconds=seconds)
 
 
 def _add_labels(session: Session, outcomes: list[Outcome]) -> dict[str, str]:
