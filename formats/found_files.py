@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Final, cast
 from api_schemas.problems import InputProblem
 from formats.archive_rules import ArchiveLimits
 from formats.archives import ArchiveMember, archive_kind, iter_archive_members
-from formats.decode import inspect_image
+from formats.decode import ImageHeader, inspect_image
 from formats.errors import InputRefused
 from formats.names import clean_file_name
 from formats.opening import ImageLimits
@@ -101,7 +101,14 @@ def look_at(name: str, file: BinaryIO, limits: ImageLimits) -> FoundFile:
         "width_px": header.width_px,
         "height_px": header.height_px,
     }
-    return FoundFile(name, file, image, note=name_mismatch(name, header.format))
+    return FoundFile(name, file, image, note=_note(name, header))
+
+
+def _note(name: str, header: ImageHeader) -> str | None:
+    notes = [name_mismatch(name, header.format)]
+    if header.frames > 1:
+        notes.append("The file holds several pictures (frames, pages); the first one is used.")
+    return " ".join(note for note in notes if note) or None
 
 
 def rejected(name: str, error: InputRefused) -> FoundFile:
