@@ -126,7 +126,7 @@ def change(
     try:
         session.flush()
     except IntegrityError as error:
-        raise _name_taken(row.name) from error
+        raise _name_taken(request.name or "") from error
     return row
 
 
