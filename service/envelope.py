@@ -9,14 +9,17 @@ from http import HTTPStatus
 from typing import Final
 
 import structlog
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_schemas.ids import new_id
 from api_schemas.problems import FieldProblem, NotFound, ValidationProblem
+from domain import tracing
+from domain.tracing import parse_traceparent
+from service.http_metrics import count_request, route_of
 from service.problems import NOTHING_HERE, error_response
+from service.request_names import bound_names, job_of, request_id_of
 
 log = structlog.get_logger("service")
 
@@ -44,20 +47,17 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = new_id("req")
+        headers = Headers(scope=scope)
+        request_id = request_id_of(headers)
         scope.setdefault("state", {})["request_id"] = request_id
-        started = time.perf_counter()
-        answer = _Answer(send, request_id)
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._answer(scope, receive, answer)
-            write = log.debug if scope["method"] in ("GET", "HEAD") else log.info
-            write(
-                "request",
-                method=scope["method"],
-                path=_path_for_log(scope),
-                status=answer.status,
-                milliseconds=round(1000 * (time.perf_counter() - started), 1),
-            )
+        parent = parse_traceparent(headers.get("traceparent"))
+        with tracing.span(scope["method"], parent=parent, kind="server") as span:
+            answer = _Answer(send, request_id, span.traceparent)
+            with structlog.contextvars.bound_contextvars(**bound_names(request_id, span)):
+                try:
+                    await self._answer(scope, receive, answer)
+                finally:
+                    _tell(scope, answer, span)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
@@ -73,21 +73,61 @@ class Envelope:
 
 
 class _Answer:
-    """Sends the answer on with our headers, and remembers its status."""
+    """Sends the answer on with our headers, and remembers what it was."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, traceparent: str | None) -> None:
         self._send = send
         self._request_id = request_id
+        self._traceparent = traceparent
+        self._started = time.perf_counter()
+        self._stream_seconds: float | None = None  # until an event stream began
         self.status = 0
+        self.location = ""
+
+    @property
+    def seconds(self) -> float:
+        """How long a client had to wait for the answer."""
+        return self._stream_seconds or time.perf_counter() - self._started
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-Id"] = self._request_id
+            if self._traceparent is not None:
+                headers["traceparent"] = self._traceparent
+            self.location = headers.get("location", "")
+            if headers.get("content-type", "").startswith("text/event-stream"):
+                self._stream_seconds = self.seconds
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
+
+
+def _tell(scope: Scope, answer: _Answer, span: tracing.Span) -> None:
+    """Count the request, name its span, and write its line."""
+    method, route = scope["method"], route_of(scope)
+    status = answer.status or int(HTTPStatus.INTERNAL_SERVER_ERROR)
+    count_request(method, route, status, answer.seconds)
+    job = job_of(scope, answer.location)
+    span.rename(f"{method} {route}")
+    http: dict[str, str | int] = {
+        "http.request.method": method,
+        "http.route": route,
+        "http.response.status_code": status,
+    }
+    span.note(**http, **job)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        span.fail(str(status))
+    write = log.debug if method in ("GET", "HEAD") else log.info
+    write(
+        "request",
+        method=method,
+        path=_path_for_log(scope),
+        status=status,
+        milliseconds=round(1000 * answer.seconds, 1),
+        **job,
+    )
 
 
 def _check(scope: Scope) -> None:

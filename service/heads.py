@@ -25,8 +25,11 @@ class HeadAsGet:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 is_sent = True
 
+        as_get = {**scope, "method": "GET"}
         try:
-            await self._app({**scope, "method": "GET"}, receive, headers_only)
+            await self._app(as_get, receive, headers_only)
         except ClientDisconnect:
             if not is_sent:
                 raise
+        finally:
+            scope.update({k: as_get[k] for k in ("route", "path_params") if k in as_get})
