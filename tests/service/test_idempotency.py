@@ -8,6 +8,7 @@ from storage.catalog.tables import IdempotencyRow
 from tests.support.api import post_set
 from tests.support.images import png_bytes
 from tests.support.installation import Installation
+from tests.support.keys import make_key
 
 
 def post(site: Installation, key: str, data: bytes = png_bytes(1), model: str = "tiny") -> Any:
@@ -50,9 +51,9 @@ class TestIdempotencyKey:
         assert post(both_site, "k").status_code == 202
         assert count_jobs(both_site) == 1
 
-    def test_twenty_at_once_make_one_job(self, both_site: Installation) -> None:
-        with ThreadPoolExecutor(20) as pool:
-            answers = list(pool.map(lambda _: post(both_site, "k"), range(20)))
+    def test_fifty_at_once_make_one_job(self, both_site: Installation) -> None:
+        with ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(lambda _: post(both_site, "k"), range(50)))
         assert {a.status_code for a in answers} <= {202, 409}
         done = [a for a in answers if a.status_code == 202]
         assert len({a.json()["job"]["id"] for a in done}) == 1
@@ -61,6 +62,33 @@ class TestIdempotencyKey:
             assert refused.json()["retryable"] is True
             assert refused.headers["Retry-After"] == "2"
         assert count_jobs(both_site) == 1
+
+    def test_fifty_at_once_with_two_bodies(self, both_site: Installation) -> None:
+        bodies = [png_bytes(1), png_bytes(2)]
+        with ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(lambda n: post(both_site, "k", bodies[n % 2]), range(50)))
+        by_body = [{a.status_code for a in answers[n::2]} for n in (0, 1)]
+        assert sorted(202 in statuses for statuses in by_body) == [False, True]
+        for answer in answers:
+            if answer.status_code == 422:
+                assert answer.json()["code"] == "idempotency-key-reused"
+        assert {a.status_code for a in answers} <= {202, 409, 422}
+        assert count_jobs(both_site) == 1
+
+    def test_a_key_belongs_to_its_principal(self, both_site: Installation) -> None:
+        clients = [make_key(both_site.catalog, "write")[1] for _ in range(2)]
+        ids = []
+        for headers in clients:
+            for data in (png_bytes(1), png_bytes(1), png_bytes(2)):
+                answer = both_site.client.post(
+                    "/v1/image-sets",
+                    files=[("files", ("a.png", data))],
+                    headers={**headers, "Idempotency-Key": "k"},
+                )
+                ids.append(answer.json().get("id", answer.json().get("code")))
+        reused = "idempotency-key-reused"
+        assert ids == [ids[0], ids[0], reused, ids[3], ids[3], reused]
+        assert ids[0] != ids[3]
 
     def test_a_request_that_died_is_taken_over(self, both_site: Installation) -> None:
         post(both_site, "k")
