@@ -56,6 +56,17 @@ EXAMPLES: dict[str, Any] = {
         },
     },
 }
+CHANGE_EXAMPLES: dict[str, Any] = {
+    "secret": {
+        "summary": "A new secret",
+        "value": {"secrets": {"secret_access_key": "…"}},
+    },
+    "prefix": {"summary": "Another prefix", "value": {"config": {"prefix": "night/"}}},
+}
+TEST_EXAMPLES: dict[str, Any] = {
+    "list": {"summary": "List, and read the first file", "value": {}},
+    "file": {"summary": "Read this file", "value": {"key": "0001.png"}},
+}
 
 
 def _time(seconds: float) -> datetime:
@@ -144,7 +155,11 @@ def get_connection(reference: Reference, state: State) -> Connection:
 
 
 @router.patch("/{reference}", summary="Change a connection")
-def change_connection(reference: Reference, request: ConnectionUpdate, state: State) -> Connection:
+def change_connection(
+    reference: Reference,
+    request: Annotated[ConnectionUpdate, Body(openapi_examples=CHANGE_EXAMPLES)],
+    state: State,
+) -> Connection:
     """Change what is given and keep the rest; null removes a field or a secret.
 
     A `base_url` on another server needs its secrets anew.
@@ -164,7 +179,9 @@ def delete_connection(reference: Reference, state: State) -> Response:
 
 @router.post("/{reference}:test", summary="Try a connection out")
 def try_connection(
-    reference: Reference, state: State, request: ConnectionTestRequest | None = None
+    reference: Reference,
+    state: State,
+    request: Annotated[ConnectionTestRequest | None, Body(openapi_examples=TEST_EXAMPLES)] = None,
 ) -> ConnectionTest:
     """List and read with the stored credentials, now; the answer says what works.
 
