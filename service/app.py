@@ -18,6 +18,7 @@ from service import (
     image_sets,
     jobs,
     labels,
+    metrics,
     model_uploads,
     models,
     ontologies,
@@ -65,6 +66,7 @@ ROUTERS = (
     api_keys,
     quota,
     system,
+    metrics,
     health,
     docs_page,
 )
@@ -84,6 +86,7 @@ def create_app(settings: Settings | None = None, state: ServiceState | None = No
         require_current(opened.catalog.engine)
         app.state.selvage = opened
         app.state.event_hub = EventHub(opened.catalog, opened.settings)
+        app.state.catalog_registry = metrics.catalog_registry(opened.catalog, opened.settings)
         yield
         await app.state.event_hub.close()
         if state is None:
