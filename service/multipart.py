@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 # Parsing, hashing and writing leave the event loop in batches, not for every 64 kB of network.
 BATCH_BYTES: Final = 1 << 20
+MAX_HEADER_BYTES: Final = 64 * 2**10  # of one part; a long name is cut, not refused
 _WINDOW_BUFFER_BYTES: Final = 1 << 16
 
 
@@ -134,6 +135,7 @@ class FormReader:
                     "on_header_end": self._end_header,
                     "on_headers_finished": self._end_headers,
                 },
+                max_header_size=MAX_HEADER_BYTES,
             )
         except FormParserError as error:
             self.close()
@@ -144,7 +146,11 @@ class FormReader:
         try:
             self._parser.write(data)
         except FormParserError as error:
-            raise HTTPException(400, "The body is not valid multipart/form-data.") from error
+            raise HTTPException(
+                400,
+                "The body is not valid multipart/form-data, or the name of a file in it is longer "
+                f"than {MAX_HEADER_BYTES} bytes.",
+            ) from error
 
     def finish(self) -> None:
         """Make the parts readable."""
