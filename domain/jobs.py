@@ -16,7 +16,7 @@ from api_schemas.problems import (
     StateConflict,
     ValidationProblem,
 )
-from domain import events, job_states, models, pipelines
+from domain import events, job_states, models, pipelines, tracing
 from domain.job_fields import common_fields, resolve_pipeline
 from storage.catalog import image_sets, jobs
 from storage.catalog.engine import Catalog, db_now
@@ -148,6 +148,8 @@ def new_job_row(
         schedule_at=schedule_at,
         deadline_at=deadline_at,
     )
+    with tracing.span(f"job {job_type}", kind="producer", job=row.id) as span:
+        row.traceparent = span.traceparent  # what workers do for the job goes on from here
     jobs.add_job(session, row)
     events.status_changed(row)
     return row

@@ -5,6 +5,7 @@ import sys
 
 from sqlalchemy.exc import OperationalError
 
+from domain import tracing
 from domain.api_keys import KeysNeeded, refuse_open_service
 from domain.logs import set_up_logs
 from domain.settings import Settings
@@ -18,6 +19,7 @@ def main() -> None:
     """Serve until told to stop; refuses any address but loopback while there is no key."""
     settings = Settings()
     set_up_logs(settings)
+    tracing.set_up("api")
     _refuse_open_service(settings)
     server = Server(
         create_app(settings),
@@ -27,6 +29,7 @@ def main() -> None:
     )
     with contextlib.suppress(KeyboardInterrupt):  # raised again after an orderly stop
         server.run()
+    tracing.shut_down()
     if not server.started:
         sys.exit("The API could not be started; the log says why.")
 

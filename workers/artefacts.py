@@ -3,12 +3,14 @@
 from typing import Any
 
 from api_schemas.ids import new_id
+from domain.stages import measured
 from formats.index_png import encode_confidence_png, encode_label_png
 from models.pipeline import LabelMaps
 from storage.objects import Objects, label_key
 from workers.context import LabelContext
 
 
+@measured("store")
 def put_label(
     objects: Objects,
     context: LabelContext,

@@ -4,6 +4,7 @@ import time
 from typing import Any, Final
 
 from domain.leases import ClaimedChunk, Commit, Outcome, commit
+from workers.metrics import note_quality
 from workers.runtime import Runtime
 
 FLUSH_SECONDS: Final = 0.5
@@ -95,6 +96,7 @@ class Committer:
         status = commit(
             self._runtime.catalog, self._lease, work, self._runtime.settings.lease_seconds
         )
+        note_quality(work.outcomes)
         self._waiting = []
         if status in ("cancelling", "cancelled", "failed", "expired") and not work.close:
             raise JobOver(status)

@@ -2,6 +2,7 @@
 
 from api_schemas.problems import StageFailed
 from domain.leases import ClaimedChunk
+from domain.stages import measured
 from storage.objects import ObjectMissing, evidence_key
 from workers.artefacts import put_label
 from workers.committing import Committer
@@ -34,7 +35,8 @@ def finish_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
             gone = StageFailed("The evidence of pass 1 is not kept any more. Retry the job.")
             committer.add(digest, error=gone.to_json(), failed_stage="correct")
             continue
-        maps = stage.finish(unpack(data), fit)
+        with measured("correct"):
+            maps = stage.finish(unpack(data), fit)
         label = put_label(
             runtime.objects, context, image_digest=digest, maps=maps, job_fit_digest=fit_digest
         )

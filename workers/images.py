@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from api_schemas.problems import InputProblem, StageFailed
+from domain.logs import in_this_context
+from domain.stages import measured
 from formats.decode import decode_image
 from formats.errors import InputRefused
 from storage.objects import ObjectMissing, image_key
@@ -28,8 +30,9 @@ def fetch_image(runtime: Runtime, digest: str) -> Fetched:
         StorageUnavailable: the store failed; the image itself may be fine.
     """
     try:
-        data = runtime.objects.get(image_key(digest))
-        return digest, decode_image(data, runtime.image_limits), None
+        with measured("fetch"):
+            data = runtime.objects.get(image_key(digest))
+            return digest, decode_image(data, runtime.image_limits), None
     except InputRefused as error:
         return digest, None, InputProblem(error.code, str(error)).to_json()
     except ObjectMissing:
@@ -48,6 +51,7 @@ def prefetch(
         StorageUnavailable: as `fetch` does.
     """
     pending: deque[Future[Any]] = deque()
+    fetch = in_this_context(fetch)
     with ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetch") as pool:
         try:
             for digest in digests:

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 from domain.leases import ClaimedChunk
+from domain.logs import in_this_context
 from storage.catalog.labels import find_labels
 from storage.kept_objects import keep
 from storage.objects import label_key
@@ -39,6 +40,7 @@ def label_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
         return
     started = time.monotonic()
     todo = _reuse_finished(runtime, context, committer)
+    put = in_this_context(put_label)
     with ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store") as pool:
         storing: deque[tuple[str, Future[dict[str, Any]], float]] = deque()
         for done in label_images(runtime, context, todo):
@@ -46,7 +48,7 @@ def label_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
                 committer.add(done.digest, error=done.problem, failed_stage="predict")
                 continue
             row = pool.submit(
-                put_label, runtime.objects, context, image_digest=done.digest, maps=done.maps
+                put, runtime.objects, context, image_digest=done.digest, maps=done.maps
             )
             storing.append((done.digest, row, done.seconds))
             while len(storing) > STORES_IN_FLIGHT or (storing and storing[0][1].done()):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from api_schemas.problems import OutOfMemory, StageFailed
+from domain.stages import measured
 from models.errors import ModelOutputInvalid
 from models.errors import OutOfMemory as ModelOutOfMemory
 from models.pipeline import LabelMaps
@@ -13,6 +14,7 @@ from models.prediction import Prediction
 from workers.context import LabelContext
 from workers.images import RgbImage, prefetch
 from workers.label_runtime import LabelRuntime
+from workers.metrics import OUT_OF_MEMORY
 from workers.runtime import log
 
 GPU_BATCH_IMAGES: Final = 8
@@ -80,7 +82,8 @@ def predict_images(
 def _predict_batch(context: LabelContext, batch: list[tuple[str, RgbImage]]) -> Iterator[Predicted]:
     started = time.perf_counter()
     try:
-        found = context.pipeline.predict([image for _, image in batch])
+        with measured("predict", len(batch)):
+            found = context.pipeline.predict([image for _, image in batch])
     except Exception as error:  # whatever it is, one bad image harms one image
         if len(batch) > 1:
             for one in batch:
@@ -107,7 +110,8 @@ def label_images(
             yield Labelled(done.digest, problem=done.problem, seconds=done.seconds)
             continue
         started = time.perf_counter()
-        maps = context.pipeline.finish(done.prediction)
+        with measured("select"):
+            maps = context.pipeline.finish(done.prediction)
         seconds = done.seconds + time.perf_counter() - started
         yield Labelled(done.digest, maps, image=done.image, seconds=seconds)
 
@@ -115,6 +119,7 @@ def label_images(
 def problem_of(error: Exception) -> dict[str, Any]:
     """Return the problem document for a failure in the label path; logs what it does not say."""
     if isinstance(error, ModelOutOfMemory):
+        OUT_OF_MEMORY.labels("predict").inc()
         return OutOfMemory(str(error)).to_json()
     if isinstance(error, ModelOutputInvalid):
         return StageFailed(f"The model's output cannot be used: {error}").to_json()

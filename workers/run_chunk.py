@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
+import structlog
+
 from api_schemas.problems import ProblemError, StorageUnavailable
-from domain import leases
+from domain import leases, tracing
 from domain.job_states import fail_job, settle
 from domain.leases import ClaimedChunk, LeaseLost
 from storage.catalog import jobs
@@ -34,31 +36,40 @@ def run_chunk(runtime: AnyRuntime, handlers: Handlers[AnyRuntime], chunk_id: str
     if runtime.draining.is_set():
         leases.send_again(runtime.catalog, chunk_id)
         return
-    settings = runtime.settings
-    claimed = leases.claim(runtime.catalog, chunk_id, runtime.worker_id, settings.lease_seconds)
+    seconds = runtime.settings.lease_seconds
+    claimed = leases.claim(runtime.catalog, chunk_id, runtime.worker_id, seconds)
     if claimed is None:
         return
     runtime.progress.tick("working")
-    context = {"chunk": chunk_id, "job": claimed.job.id, "kind": claimed.kind}
-    log.info("chunk claimed", images=len(claimed.items), **context)
+    names = {"chunk": chunk_id, "job": claimed.job.id, "kind": claimed.kind}
+    name, parent = f"chunk {claimed.kind}", claimed.job.traceparent
+    with tracing.span(name, parent=parent, kind="consumer", **names) as span:
+        if trace_id := tracing.trace_id_of(span.traceparent):
+            names["trace_id"] = trace_id
+        with structlog.contextvars.bound_contextvars(**names):
+            _work(runtime, handlers, claimed)
+
+
+def _work(runtime: AnyRuntime, handlers: Handlers[AnyRuntime], claimed: ClaimedChunk) -> None:
+    log.info("chunk claimed", images=len(claimed.items))
     runtime.lease = claimed.lease
     try:
         handlers[claimed.kind](runtime, claimed)
-        log.info("chunk done", **context)
+        log.info("chunk done")
     except LeaseLost:
-        log.warning("lease lost; dropping what was not committed", **context)
+        log.warning("lease lost; dropping what was not committed")
     except (Draining, JobOver) as reason:
         leases.release(runtime.catalog, claimed.lease)
-        log.info("chunk given back", reason=type(reason).__name__, **context)
+        log.info("chunk given back", reason=type(reason).__name__)
     except StorageUnavailable as error:
         leases.release(runtime.catalog, claimed.lease)
-        log.error("the object store failed; chunk given back", detail=str(error), **context)
+        log.error("the object store failed; chunk given back", detail=str(error))
         time.sleep(STORE_PAUSE_SECONDS)
     except JobHopeless as error:
         _fail(runtime, claimed, error.problem)
     except Exception as error:  # as if the worker had died: the chunk is split, the image found
-        log.error("chunk failed", exc_info=error, **context)
-        leases.take_back(runtime.catalog, claimed.lease, settings.max_worker_kills)
+        log.error("chunk failed", exc_info=error)
+        leases.take_back(runtime.catalog, claimed.lease, runtime.settings.max_worker_kills)
     finally:
         runtime.lease = None
         runtime.progress.tick("idle")
@@ -73,4 +84,4 @@ def _fail(runtime: Runtime, claimed: ClaimedChunk, error: ProblemError) -> None:
         if job.status == "running":
             fail_job(job, error)
             settle(session, job)
-    log.error("job failed", job=claimed.job.id, detail=str(error))
+    log.error("job failed", detail=str(error))

@@ -7,9 +7,11 @@ import structlog
 from celery.signals import worker_shutting_down
 
 from api_schemas.ids import new_id
+from domain import tracing
 from storage.catalog.workers import remove_worker
 from storage.queue import RUN_CHUNK, celery_app
 from workers.heartbeat import Heartbeat
+from workers.metrics import serve_metrics
 from workers.run_chunk import AnyRuntime, Handlers, run_chunk
 
 log = structlog.get_logger("workers.child")
@@ -39,6 +41,8 @@ def serve(runtime: AnyRuntime, handlers: Handlers[AnyRuntime], *, queue: str, de
 
     app.task(name=RUN_CHUNK)(handle)
     worker_shutting_down.connect(drain, weak=False)
+    serve_metrics(runtime.settings)
+    tracing.set_up(f"{queue}-worker")
     heartbeat.start()
     runtime.progress.tick("idle")
     runtime.queue.wake()
@@ -60,4 +64,5 @@ def serve(runtime: AnyRuntime, handlers: Handlers[AnyRuntime], *, queue: str, de
         heartbeat.stop()
         with runtime.catalog.write() as session:
             remove_worker(session, runtime.worker_id)
+        tracing.shut_down()
         log.info(f"{queue} worker has stopped", worker=runtime.worker_id)
