@@ -31,7 +31,7 @@ from storage.catalog import reachability, unreachable
 from storage.catalog.engine import Catalog
 from storage.kept_objects import DELETING_SECONDS
 from storage.objects import Objects
-from storage.units import is_folder, kind_of, shards, unit_of
+from storage.units import is_folder, kind_of, unit_of
 
 log = structlog.get_logger("collector")
 HOUR: Final = 3600.0
@@ -53,6 +53,10 @@ class Tally:
     def add(self, unit: str, size_bytes: int) -> None:
         self.units[kind_of(unit)] += 1
         self.size_bytes[kind_of(unit)] += size_bytes
+
+    def include(self, other: "Tally") -> None:
+        self.units += other.units
+        self.size_bytes += other.size_bytes
 
 
 @dataclass(frozen=True)
@@ -183,8 +187,3 @@ class Collector:
         """
         if time.monotonic() - started > _DELETING_LIMIT_SECONDS:
             raise TimeoutError("deleting objects takes too long")
-
-
-def all_shards() -> list[str]:
-    """Return the folders of the store that are looked at one by one."""
-    return list(shards())

@@ -66,7 +66,6 @@ class Retention:
             self._with(tombstones.remove_annotation_sets, kept),
         )
         yield "traces of deleted image sets", self._with(tombstones.remove_image_sets, kept)
-        yield "events", self._with(tombstones.remove_old_events, self.settings.event_days * DAY)
         yield (
             "ticks of schedules",
             self._with(tombstones.remove_old_ticks, self.settings.keep_tick_days * DAY),

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from domain.settings import Settings
-from ops import keys, secrets
+from ops import database as database_commands
+from ops import gc, keys, secrets
 from ops.announcement import read_announcement
 from ops.devices import choose_gpus
 from ops.log import ServiceLog
@@ -42,6 +43,9 @@ def register(app: typer.Typer) -> None:
     database = _group(app, "db", "The catalog.")
     database.command("upgrade")(db_upgrade)
     database.command("backup")(db_backup)
+    database.command("check")(database_commands.check)
+    database.command("downgrade")(database_commands.downgrade)
+    app.command("gc")(gc.collect)
     api_keys = _group(app, "keys", "API keys.")
     api_keys.command("create")(keys.create)
     api_keys.command("list")(keys.list_keys)

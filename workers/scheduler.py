@@ -18,6 +18,7 @@ from api_schemas.problems import ProblemError, StorageUnavailable
 from domain import job_states, planning, quotas, schedules, sweep
 from domain import jobs as jobs_use_cases
 from domain.dispatch import DispatchLimits, dispatch
+from domain.housekeeping import HousekeepingThread
 from domain.logs import set_up_logs
 from domain.settings import Settings
 from storage.catalog import jobs
@@ -77,6 +78,8 @@ class Scheduler:
 
     def run(self) -> None:
         listener = self._queue.listener()
+        housekeeping = HousekeepingThread(self._settings, self._catalog, self._objects)
+        housekeeping.start()
         log.info("scheduler is ready")
         while not self._stopping:
             more = False
@@ -88,6 +91,7 @@ class Scheduler:
                 time.sleep(1.0)
             if not more:
                 listener.wait(self._settings.poll_seconds)
+        housekeeping.stop()
         with self._catalog.write() as session:
             drop_lock(session, LOCK_NAME, self._owner)
         log.info("scheduler has stopped")

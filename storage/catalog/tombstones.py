@@ -176,10 +176,6 @@ def remove_image_sets(session: Session, seconds: float) -> int:
     )
 
 
-def remove_old_events(session: Session, seconds: float) -> int:
-    return _delete_some(session, EventRow, _older(EventRow.created_at, seconds))
-
-
 def remove_old_ticks(session: Session, seconds: float) -> int:
     return _delete_some(session, ScheduleTickRow, _older(ScheduleTickRow.due_at, seconds))
 
