@@ -41,12 +41,12 @@ def run_chunk(runtime: AnyRuntime, handlers: Handlers[AnyRuntime], chunk_id: str
     if claimed is None:
         return
     runtime.progress.tick("working")
-    names = {"chunk": chunk_id, "job": claimed.job.id, "kind": claimed.kind}
-    name, parent = f"chunk {claimed.kind}", claimed.job.traceparent
-    with tracing.span(name, parent=parent, kind="consumer", **names) as span:
+    names = {"chunk": chunk_id, "job": claimed.job.id}
+    parent = claimed.job.traceparent
+    with tracing.span(f"chunk {claimed.kind}", parent=parent, kind="consumer", **names) as span:
         if trace_id := tracing.trace_id_of(span.traceparent):
             names["trace_id"] = trace_id
-        with structlog.contextvars.bound_contextvars(**names):
+        with structlog.contextvars.bound_contextvars(**names, kind=claimed.kind):
             _work(runtime, handlers, claimed)
 
 
