@@ -1,7 +1,7 @@
 """Speed and size of the running service: `python -m benchmarks.speed`.
 
 Measures on this machine, in one run: images per second against a bare loop, the latency of one
-image, the memory of a label worker, and the import of the API.
+image, the memory of a label worker, the import of the API, and uploads to it.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from benchmarks.machine import machine_facts
 from benchmarks.speed.report import print_result
 
 CACHE: Final = Path(".cache/speed")
-PARTS: Final = ("imports", "latency", "throughput", "memory")
+PARTS: Final = ("imports", "latency", "throughput", "memory", "uploads")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _measures(
     options: argparse.Namespace, progress: Console
 ) -> dict[str, Callable[[], dict[str, Any]]]:
-    from benchmarks.speed import imports, latency, memory, throughput
+    from benchmarks.speed import imports, latency, memory, throughput, uploads
 
     return {
         "imports": imports.measure,
@@ -56,14 +56,17 @@ def _measures(
             options.threads,
             progress,
         ),
+        "uploads": lambda: uploads.measure(
+            options.upload_images, options.upload_bytes, options.repeats, progress
+        ),
     }
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("--only", choices=PARTS, help="measure one thing instead of all four")
+    parser.add_argument("--only", choices=PARTS, help="measure one thing instead of all")
     parser.add_argument("--images", type=int, default=500, help="throughput: images (500)")
-    parser.add_argument("--repeats", type=int, default=3, help="throughput: runs of each (3)")
+    parser.add_argument("--repeats", type=int, default=3, help="throughput, uploads: runs (3)")
     parser.add_argument("--threads", type=int, default=2, help="torch threads of both (2)")
     parser.add_argument("--memory-first", type=int, default=200, help="memory: first look (200)")
     parser.add_argument("--memory-images", type=int, default=2000, help="memory: last look (2000)")
@@ -77,6 +80,10 @@ def _parser() -> argparse.ArgumentParser:
         default=(240, 320),
         metavar=("H", "W"),
         help="memory: size of the images (240 320)",
+    )
+    parser.add_argument("--upload-images", type=int, default=2000, help="uploads: images (2000)")
+    parser.add_argument(
+        "--upload-bytes", type=int, default=100_000, help="uploads: size of an image (100000)"
     )
     parser.add_argument("--json", type=Path, help="write the result to this file")
     parser.add_argument("--cache", type=Path, default=CACHE, help="generated images")

@@ -17,6 +17,7 @@ def print_result(result: dict[str, Any], console: Console) -> None:
         "latency": _latency,
         "memory": _memory,
         "imports": _imports,
+        "uploads": _uploads,
     }
     for name, rows in writers.items():
         if name in result:
@@ -65,6 +66,16 @@ def _imports(result: dict[str, Any]) -> Iterator[Row]:
     torch = "with torch" if result["torch_imported"] else "no torch"
     goal = _goal(f"≤ {result['goal_seconds']}, no torch", result["reached"])
     yield f"import {result['module']}, s", f"{value}, {torch}", runs, goal
+
+
+def _uploads(result: dict[str, Any]) -> Iterator[Row]:
+    value, runs = _figure(result["images_per_second"], "{:.0f}")
+    goal = _goal(f"≥ {result['goal_images_per_second']:.0f}", result["reached"])
+    size = f"{result['image_bytes'] / 1000:.0f} kB"
+    yield f"upload of {result['images']} JPEGs of {size}, images/s", value, runs, goal
+    yield "  processor time of the API, s", *_figure(result["api_cpu_seconds"], "{:.1f}"), ""
+    goal = _goal(f"≤ {result['goal_growth_bytes'] / 2**20:.0f}", result["memory_reached"])
+    yield "  growth of the API's memory, MiB", f"{result['growth_bytes'] / 2**20:.1f}", "", goal
 
 
 def _figure(spread: dict[str, Any], pattern: str) -> tuple[str, str]:
