@@ -39,11 +39,11 @@ def _delete_some(
     session: Session,
     table: type[Base],
     *conditions: ColumnElement[bool],
-    limit: int = BATCH_ROWS,
+    limit: int | None = None,
 ) -> int:
-    """Delete up to `limit` of the rows that meet the conditions."""
+    """Delete up to `limit` of the rows that meet the conditions; a batch by default."""
     keys = inspect(table).primary_key
-    chosen: Select[Any] = select(*keys).where(*conditions).limit(limit)
+    chosen: Select[Any] = select(*keys).where(*conditions).limit(limit or BATCH_ROWS)
     key = keys[0] if len(keys) == 1 else tuple_(*keys)
     statement = delete(table).where(key.in_(chosen)).execution_options(synchronize_session=False)
     result: Any = session.execute(statement)
