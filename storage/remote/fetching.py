@@ -300,7 +300,7 @@ def _network_errors(url: httpx.URL) -> Iterator[None]:
         raise _Passing(
             SourceUnreachable(f"{shown(url)} broke the connection off, or does not speak HTTP.")
         ) from error
-    except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
+    except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol, UnicodeError) as error:
         raise SourceRefused(f"{shown(url)} cannot be asked for over HTTP.") from error
 
 

@@ -172,7 +172,10 @@ class BoundedStream(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         limit = _bounded(timeout, httpcore.ConnectTimeout)
-        return BoundedStream(self._stream.start_tls(ssl_context, server_hostname, limit))
+        try:
+            return BoundedStream(self._stream.start_tls(ssl_context, server_hostname, limit))
+        except ValueError as error:  # a name that no certificate can have
+            raise httpcore.ConnectError(str(error)) from error
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
