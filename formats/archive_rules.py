@@ -1,4 +1,4 @@
-"""What a zip archive and its members must be like, judged by their headers alone."""
+"""What an archive and its members must be like, judged by their headers alone."""
 
 import stat
 import zipfile
@@ -9,7 +9,7 @@ from formats.errors import InputRefused
 
 _ACCEPTED_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED_FLAG: Final = 0x1
-_UTF8_FLAG: Final = 0x800
+UTF8_FLAG: Final = 0x800
 _JUNK_FOLDER: Final = "__MACOSX"
 _JUNK_FILES: Final = frozenset({"thumbs.db", "desktop.ini"})
 # Below this size a high ratio harms nobody: a black frame compresses well.
@@ -35,7 +35,7 @@ class ArchiveLimits:
 
 def readable_name(info: zipfile.ZipInfo) -> str:
     """Return the name, as UTF-8 where the archive has it without saying so (macOS, old Linux)."""
-    if info.flag_bits & _UTF8_FLAG:
+    if info.flag_bits & UTF8_FLAG:
         return info.orig_filename
     try:
         return info.orig_filename.encode("cp437").decode()
@@ -43,13 +43,13 @@ def readable_name(info: zipfile.ZipInfo) -> str:
         return info.orig_filename
 
 
-def _parts(info: zipfile.ZipInfo) -> list[str]:
-    return [part for part in info.orig_filename.replace("\\", "/").split("/") if part != "."]
+def _parts(raw_name: str) -> list[str]:
+    return [part for part in raw_name.replace("\\", "/").split("/") if part != "."]
 
 
-def is_junk(info: zipfile.ZipInfo) -> bool:
+def is_junk(raw_name: str) -> bool:
     """Tell whether an entry is a folder, hidden, or left behind by macOS or Windows."""
-    parts = _parts(info)
+    parts = _parts(raw_name)
     if ".." in parts:
         return False
     if not parts or parts[-1] == "":  # a folder; `is_dir` fails on a name that begins with NUL
@@ -60,13 +60,14 @@ def is_junk(info: zipfile.ZipInfo) -> bool:
 
 def member_problem(info: zipfile.ZipInfo, limits: ArchiveLimits) -> InputRefused | None:
     """Return why a member must not be read, None if its header gives no reason."""
-    return _name_problem(info) or _kind_problem(info) or _size_problem(info, limits)
+    return name_problem(info.orig_filename) or _kind_problem(info) or _size_problem(info, limits)
 
 
-def _name_problem(info: zipfile.ZipInfo) -> InputRefused | None:
-    parts = _parts(info)
+def name_problem(raw_name: str) -> InputRefused | None:
+    """Return what is wrong with the name of a member that is no junk."""
+    parts = _parts(raw_name)
     absolute = parts[0] == "" or parts[0][1:2] == ":"
-    if absolute or ".." in parts or "\x00" in info.orig_filename:
+    if absolute or ".." in parts or "\x00" in raw_name:
         return InputRefused(
             "name-unsafe",
             "The name in the archive is absolute, leads out of its folder or holds a NUL; "
@@ -78,10 +79,7 @@ def _name_problem(info: zipfile.ZipInfo) -> InputRefused | None:
 def _kind_problem(info: zipfile.ZipInfo) -> InputRefused | None:
     file_type = stat.S_IFMT(info.external_attr >> 16)
     if file_type not in (0, stat.S_IFREG):
-        return InputRefused(
-            "archive-unsafe",
-            "The member is a link or a special file; pack the file that it points to.",
-        )
+        return special_file()
     if info.flag_bits & _ENCRYPTED_FLAG:
         return InputRefused("archive-unsafe", "The member is encrypted; pack without a password.")
     if info.compress_type not in _ACCEPTED_METHODS:
@@ -105,6 +103,13 @@ def _size_problem(info: zipfile.ZipInfo, limits: ArchiveLimits) -> InputRefused 
     return None
 
 
+def special_file() -> InputRefused:
+    return InputRefused(
+        "archive-unsafe",
+        "The member is a link or a special file; pack the file that it points to.",
+    )
+
+
 def _is_bomb(unpacked_bytes: int, packed_bytes: int, limits: ArchiveLimits) -> bool:
     return unpacked_bytes > max(_RATIO_FREE_BYTES, limits.max_ratio * packed_bytes)
 
@@ -115,10 +120,19 @@ def check_total(total_bytes: int, archive_bytes: int, limits: ArchiveLimits) -> 
         raise total_too_large(limits.max_total_bytes)
     # Members may share their packed bytes (overlapping entries), which no ratio of one shows.
     if _is_bomb(total_bytes, archive_bytes, limits):
-        raise InputRefused(
-            "archive-unsafe",
-            f"The archive claims to unpack to more than {limits.max_ratio} times its size.",
-        )
+        raise too_dense(limits)
+
+
+def most_unpacked_bytes(archive_bytes: int, limits: ArchiveLimits) -> int:
+    """Return how much an archive that is packed as a whole may unpack to."""
+    return max(_RATIO_FREE_BYTES, limits.max_ratio * archive_bytes)
+
+
+def too_dense(limits: ArchiveLimits) -> InputRefused:
+    return InputRefused(
+        "archive-unsafe",
+        f"The archive claims to unpack to more than {limits.max_ratio} times its size.",
+    )
 
 
 def too_many_entries(limits: ArchiveLimits) -> InputRefused:

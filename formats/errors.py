@@ -8,8 +8,8 @@ class InputRefused(Exception):
         code: stable slug, one of
             `empty-file`, `not-an-image`, `unsupported-media`, `image-undecodable`,
             `image-too-large`, `label-invalid`, `classes-invalid`, `name-unsafe`,
-            `not-an-archive`, `archive-unsafe`, `archive-too-large`, `archive-member-unreadable`,
-            `manifest-invalid`, `manifest-too-large`.
+            `not-an-archive`, `nested-archive`, `archive-unsafe`, `archive-too-large`,
+            `archive-member-unreadable`, `manifest-invalid`, `manifest-too-large`.
         detail: one sentence that its owner can act on; never a path of the server.
         hint: what usually helps, when that is more than the detail says.
     """

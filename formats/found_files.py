@@ -13,7 +13,12 @@ from formats.decode import ImageHeader, inspect_image
 from formats.errors import InputRefused
 from formats.names import clean_file_name
 from formats.opening import ImageLimits
-from formats.sniffing import ARCHIVE_HEAD_BYTES, name_mismatch
+from formats.sniffing import (
+    ARCHIVE_HEAD_BYTES,
+    PACKED_KINDS,
+    name_mismatch,
+    sniff_media,
+)
 
 _COPY_BYTES: Final = 1 << 20
 _SPOOL_BYTES: Final = 4 << 20
@@ -127,7 +132,7 @@ def _look_into(member: ArchiveMember, limits: ImageLimits) -> Iterator[FoundFile
             with member.open() as source:
                 while piece := source.read(_COPY_BYTES):
                     copy.write(piece)
-            if is_archive(copy):
+            if is_archive(copy) or sniff_media(_head(copy)) in PACKED_KINDS:
                 raise InputRefused(
                     "nested-archive",
                     "The member is an archive itself, and archives in archives are not opened.",

@@ -32,7 +32,7 @@ from PIL import (
 from formats.errors import InputRefused
 from formats.headers import WEBP_HEADER_BYTES, webp_size
 from formats.metering import MeteredFile
-from formats.sniffing import HEAD_BYTES, sniff_media
+from formats.sniffing import HEAD_BYTES, PACKED_KINDS, sniff_media
 
 IMAGE_FORMATS: Final = tuple(
     plugin.format
@@ -200,5 +200,7 @@ def _wrong_kind(kind: str | None, formats: tuple[str, ...]) -> InputRefused:
             "not-an-image", f"The content is not an image that is known here; send {accepted}."
         )
     return InputRefused(
-        "unsupported-media", f"The content is {kind}, which is not accepted here; send {accepted}."
+        "unsupported-media",
+        f"The content is {kind}, which is not accepted here; send {accepted}.",
+        "Archives of images may be zip, tar or tar.gz." if kind in PACKED_KINDS else None,
     )

@@ -3,6 +3,8 @@
 from typing import Final
 
 HEAD_BYTES: Final = 32
+IMAGE_KINDS: Final = frozenset({"PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF"})
+PACKED_KINDS: Final = frozenset({"ZIP", "gzip", "xz", "bzip2", "Zstandard", "RAR", "7-Zip"})
 ARCHIVE_HEAD_BYTES: Final = 1024  # a header of tar, packed or not
 
 _BY_PREFIX: Final = (
