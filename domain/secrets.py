@@ -9,11 +9,12 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from filelock import FileLock
 
 from api_schemas.problems import SecretsUnreadable
 from domain.settings import Settings, is_fernet_key
@@ -76,15 +77,14 @@ class SecretKeeper:
         """Put a fresh key in front of the key file; the one before it still decrypts.
 
         Raises:
-            SecretsUnreadable: the keys are the operator's, not the file's.
+            SecretsUnreadable: the keys are the operator's, not the file's; or are none.
         """
         if not self.is_file:
             raise SecretsUnreadable(
                 "The keys are in SELVAGE_SECRET_KEY. Put the new key in front there."
             )
-        keys = [new_key(), *self._keys(create=False)][:KEPT_KEYS]
-        fresh = self._written(keys)
-        os.replace(fresh, self._path)
+        with self._changing_file():
+            self._write([new_key(), *self._keys(create=False)][:KEPT_KEYS])
 
     @property
     def _where(self) -> str:
@@ -111,28 +111,52 @@ class SecretKeeper:
         return keys
 
     def _file_text(self, create: bool) -> str:
+        with contextlib.suppress(FileNotFoundError):
+            return self._read()
+        if not create:
+            return ""
+        with self._changing_file():
+            if not self._path.exists():  # another process may have been first
+                self._write([new_key()])
+            return self._read()
+
+    def _read(self) -> str:
         try:
             return self._path.read_text("ascii", "replace")
         except FileNotFoundError:
-            if not create:
-                return ""
-        fresh = self._written([new_key()])
-        try:
-            with contextlib.suppress(FileExistsError):  # another process was first
-                os.link(fresh, self._path)
-        finally:
-            fresh.unlink()
-        return self._path.read_text("ascii", "replace")
+            raise
+        except OSError as error:
+            raise self._unusable() from error
 
-    def _written(self, keys: list[str]) -> Path:
-        """Write keys to a file that only we may read, complete before it gets its name."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_name(f"{KEY_FILE}.{os.getpid()}.{os.urandom(8).hex()}")
+    @contextmanager
+    def _changing_file(self) -> Iterator[None]:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._path.with_name(f"{KEY_FILE}.lock")):
+                yield
+        except OSError as error:
+            raise self._unusable() from error
+
+    def _write(self, keys: list[str]) -> None:
+        """Replace the key file by one that only we may read, on the disk before it is used."""
+        fresh = self._path.with_name(f"{KEY_FILE}.new")
+        fresh.unlink(missing_ok=True)  # of a process that died here
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write("".join(f"{key}\n" for key in keys))
             file.flush()
             os.fsync(file.fileno())
-        return fresh
+        os.replace(fresh, self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _unusable(self) -> SecretsUnreadable:
+        return SecretsUnreadable(
+            f"{KEY_FILE} in the data folder cannot be read or written. Correct its permissions, "
+            "make room, or set SELVAGE_SECRET_KEY."
+        )
 
 
 def new_key() -> str:

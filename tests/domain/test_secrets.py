@@ -52,7 +52,7 @@ class TestKeys:
         sealed = keeper.seal(SECRETS)
         path = tmp_path / "data" / KEY_FILE
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert [entry.name for entry in path.parent.iterdir()] == [KEY_FILE]
+        assert {entry.name for entry in path.parent.iterdir()} <= {KEY_FILE, f"{KEY_FILE}.lock"}
         assert keeper_of(tmp_path / "data").unseal(sealed) == SECRETS
 
     def test_nothing_readable_is_left(self, tmp_path: Path) -> None:
@@ -105,6 +105,21 @@ class TestKeys:
         assert str(tmp_path) not in caught.value.detail
         assert caught.value.status == 409
         assert path.exists() == (damage != "no file")  # reading makes no key
+
+    def test_a_writer_that_died_is_in_nobodys_way(self, tmp_path: Path) -> None:
+        (tmp_path / f"{KEY_FILE}.new").write_text("half a k")
+        sealed = keeper_of(tmp_path).seal(SECRETS)
+        assert keeper_of(tmp_path).unseal(sealed) == SECRETS
+
+    @pytest.mark.parametrize("obstacle", ["no folder", "key is a folder"])
+    def test_no_place_for_the_key_file(self, tmp_path: Path, obstacle: str) -> None:
+        if obstacle == "no folder":
+            (tmp_path / "data").write_text("a file")
+        else:
+            (tmp_path / "data" / KEY_FILE).mkdir(parents=True)
+        with pytest.raises(SecretsUnreadable, match="SELVAGE_SECRET_KEY") as caught:
+            keeper_of(tmp_path / "data").seal(SECRETS)
+        assert str(tmp_path) not in caught.value.detail
 
     def test_nothing_is_encrypted_with_a_broken_key_file(self, tmp_path: Path) -> None:
         (tmp_path / KEY_FILE).write_text("not a key\n")
