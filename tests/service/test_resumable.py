@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from storage.catalog import migrations
 from storage.catalog.tables import LockRow, UploadRow
 from storage.objects import Objects, upload_key
 from tests.support.installation import Installation, installation
+from tests.support.live_server import live_server
 from tests.support.s3 import S3Server
 from tests.support.uploads import announce, complete, put, send_missing, slice_of, upload
 
@@ -332,6 +334,42 @@ class TestParts:
                 params={"page_size": 1000, "page_token": upload["next_page_token"]},
             ).json()
             assert [page["parts"][i]["number"] for i in (0, -1)] == [101, 1100]
+
+
+class TestOverHttp:
+    """A real server, whose clients hang up."""
+
+    def test_a_part_that_is_cut_leaves_nothing(self, tmp_path: Path) -> None:
+        with small(tmp_path) as site, live_server(site) as live:
+            upload_id = announce(site, bytes(3_000_000), part_bytes=3_000_000).json()["id"]
+            host, port = live.url.removeprefix("http://").split(":")
+            for sent_bytes in (0, 1, 70_000, 2_999_999):
+                with socket.create_connection((host, int(port))) as connection:
+                    connection.sendall(
+                        f"PUT /v1/uploads/{upload_id}/parts/1 HTTP/1.1\r\nHost: x\r\n"
+                        "Content-Length: 3000000\r\n\r\n".encode()
+                    )
+                    connection.sendall(bytes(sent_bytes))
+            with live.client() as client:  # the server has seen the ends of those before this one
+                found = client.get(f"/v1/uploads/{upload_id}").json()
+                assert [part["status"] for part in found["parts"]] == ["missing"]
+                assert list(site.objects.list("uploads")) == []
+                answer = client.put(f"/v1/uploads/{upload_id}/parts/1", content=bytes(3_000_000))
+                assert answer.status_code == 200, answer.text
+                assert client.post(f"/v1/uploads/{upload_id}:complete").status_code == 200
+            assert site.objects.size(upload_key(upload_id)) == 3_000_000
+
+    def test_refused_before_its_bytes_come(self, tmp_path: Path) -> None:
+        """Who announces a part of another size hears it without sending it."""
+        with small(tmp_path) as site, live_server(site) as live:
+            upload_id = announce(site, b"abc").json()["id"]
+            host, port = live.url.removeprefix("http://").split(":")
+            with socket.create_connection((host, int(port)), timeout=10) as connection:
+                connection.sendall(
+                    f"PUT /v1/uploads/{upload_id}/parts/1 HTTP/1.1\r\nHost: x\r\n"
+                    "Content-Length: 99999\r\n\r\n".encode()
+                )
+                assert connection.recv(200).startswith(b"HTTP/1.1 422")
 
 
 class TestBounds:
