@@ -21,6 +21,7 @@ from domain import image_sets as use_cases
 from service import downloads, openapi, rendering
 from service.downloads import Redirect
 from service.etags import IfNoneMatch
+from service.filters import ENTRY_FIELDS, parse_filter
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.ingest import ingest, new_set
 from service.paging import PageSize, PageToken, decode_position, decode_token, encode_token
@@ -30,6 +31,7 @@ from service.state import ServiceState, State
 from service.uploads import Upload, fingerprint, read_upload
 from service.waiting import WaitingRoute
 from storage.catalog import image_sets
+from storage.catalog.filtering import ENTRY_CONDITIONS, conditions_of
 from storage.catalog.tables import ImageSetEntryRow, ImageSetRow
 from storage.objects import image_key
 
@@ -130,14 +132,21 @@ def list_images(
     image_set_id: str,
     state: State,
     status: Annotated[EntryStatus | None, Query(description="Only these")] = None,
+    filter: Annotated[str | None, Query(**openapi.ENTRY_FILTER)] = None,  # noqa: A002
     page_size: PageSize = 100,
     page_token: PageToken = None,
 ) -> ImageSetEntryPage:
     after = decode_position(page_token)
+    where = conditions_of(parse_filter(filter, ENTRY_FIELDS), ENTRY_CONDITIONS)
     with state.catalog.read() as session:
         use_cases.get_image_set(session, image_set_id)
         rows = image_sets.list_entries(
-            session, image_set_id, after_position=after, limit=page_size + 1, status=status
+            session,
+            image_set_id,
+            after_position=after,
+            limit=page_size + 1,
+            status=status,
+            where=where,
         )
         found = _rendered(session, rows[:page_size])
     more = len(rows) > page_size

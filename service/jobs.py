@@ -21,12 +21,26 @@ from domain import jobs as use_cases
 from domain.job_creation import create_job as create_row
 from service import openapi, rendering
 from service.admission import admit
+from service.filters import ITEM_FIELDS, JOB_FIELDS, parse_filter, parse_order
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
-from service.paging import PageSize, PageToken, decode_position, decode_token, encode_token
+from service.paging import (
+    PageSize,
+    PageToken,
+    decode_place,
+    decode_position,
+    encode_place,
+    encode_token,
+)
 from service.principals import Caller
 from service.state import ServiceState, State
 from service.waiting import WaitingRoute
 from storage.catalog import items, jobs, labels
+from storage.catalog.filtering import (
+    ITEM_CONDITIONS,
+    JOB_CONDITIONS,
+    Comparison,
+    conditions_of,
+)
 from storage.catalog.tables import JobItemRow, LabelRow
 
 router = APIRouter(prefix="/v1", tags=["jobs"], route_class=WaitingRoute)
@@ -69,22 +83,43 @@ def create_job(
 @router.get("/jobs", summary="List jobs, newest first")
 def list_jobs(
     state: State,
-    status: JobStatus | None = None,
+    status: Annotated[JobStatus | None, Query(description="Only jobs in this state")] = None,
     type: Annotated[JobType | None, Query(description="Only jobs of this type")] = None,  # noqa: A002
+    filter: Annotated[str | None, Query(**openapi.JOB_FILTER)] = None,  # noqa: A002
+    order_by: Annotated[
+        str | None,
+        Query(
+            max_length=40,
+            description="`created_at`, `priority` or `finished_at`, and `desc` after it for the "
+            "largest first; jobs without an end come last",
+            examples=["created_at desc"],
+        ),
+    ] = None,
     page_size: PageSize = 100,
     page_token: PageToken = None,
 ) -> JobPage:
+    """Jobs that meet every comparison of `filter`; the page token is good for this list alone."""
+    comparisons = parse_filter(filter, JOB_FIELDS)
+    for field, value in (("status", status), ("type", type)):
+        if value is not None:
+            comparisons.append(Comparison(field, "=", value))
+    asked = parse_order(order_by, ("created_at", "priority", "finished_at"))
+    order = jobs.JobOrder(asked.field, asked.descending) if asked else None
+    listing = f"{comparisons} {order}"
     with state.catalog.read() as session:
         rows = jobs.list_jobs(
             session,
-            after=decode_token(page_token),
+            after=decode_place(page_token, listing),
             limit=page_size + 1,
-            status=status,
-            job_type=type,
+            where=conditions_of(comparisons, JOB_CONDITIONS),
+            order=order,
         )
         found = [rendering.job(session, row) for row in rows[:page_size]]
-    more = len(rows) > page_size
-    return JobPage(jobs=found, next_page_token=encode_token(found[-1].id) if more else None)
+    token = None
+    if len(rows) > page_size:
+        last = rows[page_size - 1]
+        token = encode_place(listing, order.value_of(last) if order else None, last.id)
+    return JobPage(jobs=found, next_page_token=token)
 
 
 @router.get(
@@ -115,14 +150,16 @@ def list_items(
     job_id: str,
     state: State,
     status: Annotated[ItemStatus | None, Query(description="Only these")] = None,
+    filter: Annotated[str | None, Query(**openapi.ITEM_FILTER)] = None,  # noqa: A002
     page_size: PageSize = 100,
     page_token: PageToken = None,
 ) -> JobItemPage:
     after = decode_position(page_token)
+    where = conditions_of(parse_filter(filter, ITEM_FIELDS), ITEM_CONDITIONS)
     with state.catalog.read() as session:
         use_cases.get_job(session, job_id)
         rows = items.list_items(
-            session, job_id, after_position=after, limit=page_size + 1, status=status
+            session, job_id, after_position=after, limit=page_size + 1, status=status, where=where
         )
     page = rows[:page_size]
     more = len(rows) > page_size

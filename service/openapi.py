@@ -107,6 +107,20 @@ SCHEDULE_CHANGE_EXAMPLES: dict[str, Any] = {
     "later": {"summary": "An hour later", "value": {"cron": "30 3 * * MON-FRI"}},
     "stop": {"summary": "Let due times pass", "value": {"paused": True}},
 }
+FILTER = {
+    "max_length": 1000,
+    "description": "Comparisons joined by AND. Values with other signs than letters, digits and "
+    "`_ . : + / @ -` stand in double quotes.",
+}
+JOB_FILTER = {
+    **FILTER,
+    "examples": [
+        'status=running AND metadata.ticket="ML-42"',
+        "model=demo:2 AND created_at>2026-01-01T00:00:00Z",
+    ],
+}
+ITEM_FILTER = {**FILTER, "examples": ["status=failed AND error=image-undecodable", "quality<0.5"]}
+ENTRY_FILTER = {**FILTER, "examples": ["status=rejected AND problem=not-an-image"]}
 RETRY_EXAMPLES: dict[str, Any] = {
     "failed": {"summary": "Only what failed", "value": {"only": "failed"}}
 }

@@ -23,10 +23,11 @@ from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.paging import PageSize, PageToken, decode_seconds, decode_token, encode_token
 from service.principals import Caller
 from service.state import ServiceState, State
+from service.waiting import WaitingRoute
 from storage.catalog import schedules
 from storage.catalog.tables import ScheduleRow, ScheduleTickRow
 
-router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
+router = APIRouter(prefix="/v1/schedules", tags=["schedules"], route_class=WaitingRoute)
 
 
 def _time(seconds: float) -> datetime:

@@ -1,9 +1,9 @@
 """Image sets, their entries and the images behind them."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage.catalog.engine import db_now
@@ -144,6 +144,7 @@ def list_entries(
     after_position: int = -1,
     limit: int = BATCH_ROWS,
     status: str | None = None,
+    where: Sequence[ColumnElement[bool]] = (),
 ) -> list[ImageSetEntryRow]:
     """Entries in the order of their upload."""
     query = (
@@ -151,6 +152,7 @@ def list_entries(
         .where(
             ImageSetEntryRow.image_set_id == image_set_id,
             ImageSetEntryRow.position > after_position,
+            *where,
         )
         .order_by(ImageSetEntryRow.position)
         .limit(limit)

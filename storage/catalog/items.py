@@ -1,9 +1,9 @@
 """Items of jobs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage.catalog.tables import JobItemRow
@@ -22,11 +22,12 @@ def list_items(
     after_position: int = -1,
     limit: int = 500,
     status: str | None = None,
+    where: Sequence[ColumnElement[bool]] = (),
 ) -> list[JobItemRow]:
     """Items in order of position."""
     query = (
         select(JobItemRow)
-        .where(JobItemRow.job_id == job_id, JobItemRow.position > after_position)
+        .where(JobItemRow.job_id == job_id, JobItemRow.position > after_position, *where)
         .order_by(JobItemRow.position)
         .limit(limit)
     )

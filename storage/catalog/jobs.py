@@ -1,8 +1,10 @@
 """Jobs: rows, counts and pages."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, literal, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from api_schemas.jobs import DONE_STATUSES
@@ -10,6 +12,7 @@ from storage.catalog.engine import db_now
 from storage.catalog.tables import JobRow, PipelineRow
 from storage.catalog.upsert import insert_new
 
+FAR_FUTURE: Final = 1e18
 COUNTS = ("queued", "running", "succeeded", "failed", "skipped", "cancelled")
 
 
@@ -59,33 +62,47 @@ def lock_job(session: Session, job_id: str) -> JobRow:
     return row
 
 
+@dataclass(frozen=True)
+class JobOrder:
+    """A column to sort jobs by; those that have no value in it come last."""
+
+    field: str
+    descending: bool
+
+    @property
+    def expression(self) -> ColumnElement[Any]:
+        column: ColumnElement[Any] = getattr(JobRow, self.field)
+        return func.coalesce(column, -1.0 if self.descending else FAR_FUTURE)
+
+    def value_of(self, row: JobRow) -> float:
+        """The value of a row in this order."""
+        value: float | None = getattr(row, self.field)
+        if value is None:
+            return -1.0 if self.descending else FAR_FUTURE
+        return value
+
+
 def list_jobs(
     session: Session,
     *,
-    after: str | None,
+    after: tuple[float | None, str] | None,
     limit: int,
-    status: str | None = None,
-    job_type: str | None = None,
+    where: Sequence[ColumnElement[bool]] = (),
+    order: JobOrder | None = None,
 ) -> list[JobRow]:
-    """Newest first; `after` is the id of the last one seen."""
-    query = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
-    query = query.where(JobRow.deleted_at.is_(None))
-    if after:
-        query = query.where(JobRow.id < after)
-    if status:
-        query = query.where(JobRow.status == status)
-    if job_type:
-        query = query.where(JobRow.type == job_type)
-    return list(session.scalars(query))
+    """Newest first, or in the order given; jobs of equal value stand in the order of their ids.
 
-
-def unfinished_jobs(session: Session) -> list[JobRow]:
-    """Jobs with something left to do: by priority, then by turn, then by age."""
-    query = (
-        select(JobRow)
-        .where(JobRow.status.not_in(DONE_STATUSES))
-        .order_by(JobRow.priority.desc(), JobRow.dispatched_seq, JobRow.id)
-    )
+    Args:
+        after: value (None without order) and id of the last one seen.
+    """
+    query = select(JobRow).where(JobRow.deleted_at.is_(None), *where).limit(limit)
+    descending = order is None or order.descending
+    sorted_by: list[Any] = [JobRow.id] if order is None else [order.expression, JobRow.id]
+    if after is not None:
+        last = after[1:] if order is None else after
+        here, seen = tuple_(*sorted_by), tuple_(*(literal(value) for value in last))
+        query = query.where(here < seen if descending else here > seen)
+    query = query.order_by(*(e.desc() if descending else e.asc() for e in sorted_by))
     return list(session.scalars(query))
 
 
