@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from api_schemas.image_sets import ImageSetReport
-from api_schemas.jobs import Job
+from api_schemas.jobs import Job, JobStatus, JobType
 from api_schemas.ontologies import Ontology
+from api_schemas.pipelines import PipelineConfig
 
 
 class Label(BaseModel):
@@ -39,6 +40,40 @@ class FileLink(BaseModel):
 
     url: str
     expires_at: datetime
+
+
+class LabelJob(BaseModel):
+    """A job that shows a label, and where."""
+
+    job: str
+    type: JobType
+    status: JobStatus
+    position: int
+    external_id: str
+
+
+class LabelLineage(BaseModel):
+    """Everything that the bytes of a label depend on, and the jobs that show it."""
+
+    label: str
+    digest: str = Field(description="SHA-256 over all that the label depends on")
+    image_digest: str
+    model: str
+    model_digest: str
+    model_deleted: bool = Field(description="Its files are gone; the label stays")
+    pipeline_digest: str
+    pipeline: PipelineConfig
+    pipeline_names: list[str] = Field(description="Named pipelines with this configuration")
+    stage_versions: dict[str, int] = Field(description="Version of each stage's algorithm")
+    pilot_fit: str | None = Field(description="Digest of the thresholds of the set")
+    job_fit: str | None = Field(description="Digest of the fit of a job-wide correction")
+    precision: str | None
+    seed: int | None
+    window_px: int | None
+    jobs: list[LabelJob] = Field(description="The first 100")
+    more_jobs: bool
+    created_at: datetime
+    links: dict[str, str]
 
 
 class PseudoLabelsCreated(BaseModel):

@@ -22,3 +22,11 @@ def not_modified(headers: dict[str, str]) -> Response:
     """Answer 304 with the headers of the full answer."""
     kept = {name: value for name, value in headers.items() if name != "Content-Length"}
     return Response(status_code=304, headers=kept)
+
+
+def send_document(body: str, etag: str, if_none_match: str | None) -> Response:
+    """Answer with a JSON document that is to be asked for anew each time, or 304."""
+    headers = {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache"}
+    if is_current(if_none_match, headers["ETag"]):
+        return not_modified(headers)
+    return Response(body, 200, headers, media_type="application/json")

@@ -1,17 +1,28 @@
 """Labels and their artefacts."""
 
-from fastapi import APIRouter
+import hashlib
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
-from api_schemas.labels import Label
+from api_schemas.labels import Label, LabelLineage
 from api_schemas.problems import Gone, NotFound
 from service import downloads, rendering
 from service.downloads import Redirect
-from service.etags import IfNoneMatch
+from service.etags import IfNoneMatch, send_document
+from service.label_formats import (
+    FORMAT_HELP,
+    FORMAT_RESPONSES,
+    LabelFormat,
+    LabelSource,
+    send_label,
+)
+from service.label_lineage import first_file_name, lineage_of
 from service.state import State
 from storage.catalog import labels, models
-from storage.catalog.tables import LabelRow
+from storage.catalog.tables import LabelRow, ModelVersionRow
 
 router = APIRouter(prefix="/v1/labels", tags=["labels"])
 
@@ -25,14 +36,50 @@ def _get(session: Session, label_id: str) -> LabelRow:
     return row
 
 
-@router.get("/{label_id}", summary="What a label is made of")
-def get_label(label_id: str, state: State) -> Label:
-    with state.catalog.read() as session:
-        row = _get(session, label_id)
-        version = models.get_version(session, row.model_version_id)
+def _get_with_version(session: Session, label_id: str) -> tuple[LabelRow, ModelVersionRow]:
+    row = _get(session, label_id)
+    version = models.get_version(session, row.model_version_id)
     if version is None:
         raise NotFound(f"The model of label '{label_id}' is gone.")
-    return rendering.label(row, version)
+    return row, version
+
+
+@router.get(
+    "/{label_id}",
+    summary="What a label is made of, or the label in the format of a tool",
+    response_model=Label,
+    responses=FORMAT_RESPONSES,
+)
+def get_label(
+    label_id: str,
+    state: State,
+    format: Annotated[LabelFormat | None, Query(description=FORMAT_HELP)] = None,  # noqa: A002
+    redirect: Redirect = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    with state.catalog.read() as session:
+        row, version = _get_with_version(session, label_id)
+        file_name = first_file_name(session, row) if format else ""
+    if format is None:
+        body = rendering.label(row, version).model_dump_json()
+        return send_document(body, f"{row.digest}-{row.id}", if_none_match)
+    source = LabelSource(row, version, file_name)
+    return send_label(state, source, format, redirect=redirect, if_none_match=if_none_match)
+
+
+@router.get(
+    "/{label_id}/lineage",
+    summary="Everything that a label depends on, and the jobs that show it",
+    response_model=LabelLineage,
+    responses={304: {"description": "You have it: see your ETag"}},
+)
+def get_lineage(label_id: str, state: State, if_none_match: IfNoneMatch = None) -> Response:
+    with state.catalog.read() as session:
+        row, version = _get_with_version(session, label_id)
+        body = lineage_of(session, row, version).model_dump_json()
+    # jobs that show it come and go: the tag is that of the document
+    etag = hashlib.sha256(body.encode()).hexdigest()
+    return send_document(body, etag, if_none_match)
 
 
 @router.get(

@@ -26,7 +26,7 @@ OPERATIONS = {
     "POST /v1/pipelines", "GET /v1/pipelines", "GET /v1/pipelines/{name}",
     "DELETE /v1/image-sets/{image_set_id}", "DELETE /v1/jobs/{job_id}",
     "DELETE /v1/labels/{label_id}", "DELETE /v1/annotation-sets/{annotation_set_id}",
-    "DELETE /v1/models/{name}/versions/{number}", "POST /v1/ontologies", "GET /v1/ontologies", "GET /v1/ontologies/{ontology_id}",
+    "DELETE /v1/models/{name}/versions/{number}", "GET /v1/labels/{label_id}/lineage", "POST /v1/ontologies", "GET /v1/ontologies", "GET /v1/ontologies/{ontology_id}",
     "GET /v1/ontologies/{ontology_id}/label-studio-config",
     "GET /v1/ontologies/{ontology_id}/cvat-labels",
     "GET /v1/models/{name}/versions/{number}/ontology",
