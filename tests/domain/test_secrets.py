@@ -28,7 +28,7 @@ def keeper_of(folder: Path, *keys: str) -> SecretKeeper:
 
 def add_row(catalog: Catalog, keeper: SecretKeeper, name: str, **secrets: str) -> None:
     with catalog.write() as session:
-        values = {
+        values: dict[str, Any] = {
             "id": f"con_{name}",
             "name": name,
             "kind": "http",

@@ -3,6 +3,7 @@
 import io
 import json
 from itertools import chain, repeat
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,8 @@ class Endless(io.RawIOBase):
 
 def test_it_is_read_as_it_comes() -> None:
     endless = Endless(b"a.png\n")
-    lines = read_manifest(io.BufferedReader(endless))
+    buffered: Any = endless
+    lines = read_manifest(io.BufferedReader(buffered))
     assert [next(lines).number for _ in range(10)] == list(range(1, 11))
     assert endless.taken < 100_000
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -390,7 +391,7 @@ class TestTls:
             fetcher._pool, LOCAL, LIMITS, fetching.no_headers, fetching.explain_status, None
         )
         with pytest.raises(SourceRefused, match="from https to http"):
-            request._next(fetching.httpx.URL("https://good.example/"), "http://good.example/")
+            request._next(httpx.URL("https://good.example/"), "http://good.example/")
 
 
 def _self_signed(folder: Path, name: str) -> Path:
