@@ -28,6 +28,8 @@ CATALOG_ERRORS = (OperationalError, InterfaceError, PoolTimeout)  # the last: no
 
 NOTHING_HERE = "There is nothing at this address. The API is described at /docs and /openapi.json."
 MAX_TEXT_LENGTH = 2000  # of what is repeated from the request
+MAX_POINTER_LENGTH = 300
+MAX_ERRORS = 100
 
 _SLUGS = {
     404: "not-found",
@@ -146,10 +148,13 @@ def validation_problem(errors: list[Any]) -> ValidationProblem:
     """Turn Pydantic's error list into one problem with JSON pointers."""
     found = [
         FieldProblem(
-            pointer="/" + "/".join(str(part) for part in error["loc"] if part != "body"),
-            detail=error["msg"],
+            pointer=("/" + "/".join(str(part) for part in error["loc"] if part != "body"))[
+                :MAX_POINTER_LENGTH
+            ],
+            detail=error["msg"][:MAX_TEXT_LENGTH],
         )
-        for error in errors
+        for error in errors[:MAX_ERRORS]
     ]
     summary = "; ".join(f"{f.pointer}: {f.detail}" for f in found[:3])
-    return ValidationProblem(f"The request is not valid: {summary}.", errors=found)
+    more = f" ({len(errors)} errors)" if len(errors) > 3 else ""
+    return ValidationProblem(f"The request is not valid: {summary}{more}.", errors=found)

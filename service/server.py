@@ -6,12 +6,17 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from service.http_protocol import ProblemProtocol
+
 
 class Server(uvicorn.Server):
     """Streams never end by themselves; without this, stopping would wait for them in vain."""
 
     def __init__(self, app: FastAPI, **options: Any) -> None:
-        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, **options))
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, http=ProblemProtocol, ws="none", **options
+        )
+        super().__init__(config)
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

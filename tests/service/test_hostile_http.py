@@ -123,6 +123,27 @@ def with_known_ids(document: Any, known: dict[str, str]) -> Any:
     return json.loads(text)
 
 
+def places(document: Any) -> Iterator[tuple[Any, ...]]:
+    """The way to every value inside a document."""
+    pairs: Any = ()
+    if isinstance(document, dict):
+        pairs = document.items()
+    elif isinstance(document, list):
+        pairs = enumerate(document[:1])
+    for key, value in pairs:
+        yield (key,)
+        yield from ((key, *rest) for rest in places(value))
+
+
+def replaced(document: Any, place: tuple[Any, ...], value: Any) -> Any:
+    copy = json.loads(json.dumps(document))
+    node = copy
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    return copy
+
+
 def takes_json(operation: dict[str, Any]) -> bool:
     return "application/json" in operation.get("requestBody", {}).get("content", {})
 
@@ -155,11 +176,11 @@ class TestEveryOperation:
             examples = content.get("application/json", {}).get("examples", {})
             for example in examples.values():
                 valid = with_known_ids(example["value"], known)
-                for name in [*valid, "unknown_field"]:
+                for place in [*places(valid), ("unknown_field",)]:
                     for value in VALUES:
-                        body = json.dumps({**valid, name: value}).encode()
+                        body = json.dumps(replaced(valid, place, value)).encode()
                         answer = wire.request(method, existing(path, known), body, JSON)
-                        assert_sound(answer, (method, path, name, str(value)[:40]), str(tmp_path))
+                        assert_sound(answer, (method, path, place, str(value)[:40]), str(tmp_path))
 
     def test_query_values(self, wire: Wire, known: dict[str, str], tmp_path: Path) -> None:
         for method, path, operation in operations(wire):
@@ -195,4 +216,5 @@ class TestEveryOperation:
                     continue
                 assert_sound(answer, (method, path))
                 if method not in allowed:
-                    assert answer.status == 405, (method, path)
+                    # `{id}` also takes what ends in `:verb`, which then is no name of anything
+                    assert answer.status in (404, 405, 422), (method, path)

@@ -51,14 +51,18 @@ class Wire:
             connection.close()
         return WireAnswer(answer.status, found, data)
 
-    def raw(self, data: bytes, *, seconds: float = 10.0) -> bytes:
-        """Send bytes, end the sending side, and return all that comes back."""
+    def raw(self, data: bytes, *, seconds: float = 10.0, hang_up: bool = False) -> bytes:
+        """Send bytes and return all that comes back until the server closes, or `seconds` pass.
+
+        With `hang_up` the sending side is closed, as if the client had died on the way.
+        """
         with socket.create_connection(("127.0.0.1", self.port), seconds) as connection:
             connection.settimeout(seconds)
             received = b""
             try:
                 connection.sendall(data)
-                connection.shutdown(socket.SHUT_WR)
+                if hang_up:
+                    connection.shutdown(socket.SHUT_WR)
                 while piece := connection.recv(65536):
                     received += piece
             except (ConnectionError, TimeoutError):
