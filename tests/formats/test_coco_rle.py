@@ -74,7 +74,8 @@ def test_as_pycocotools(mask: np.ndarray, counts: str) -> None:
 def test_any_mask_comes_back(mask: np.ndarray) -> None:
     encoded = encode_mask(mask)
     assert encoded["size"] == list(mask.shape)
-    assert (paint(*mask.shape, expand(encoded["counts"])) == mask).all()
+    height, width = mask.shape
+    assert (paint(height, width, expand(encoded["counts"])) == mask).all()
 
 
 @given(MASKS)
