@@ -1,18 +1,21 @@
 """A new model version, from its upload to ready or rejected."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from domain import sweep
 from models.segmentation import loading
+from storage.catalog import migrations
 from storage.catalog.workers import add_worker
 from storage.objects import model_key, upload_key
 from tests.support.api import get_items, get_job, nonzero, post_images
 from tests.support.images import png_bytes, zip_bytes
-from tests.support.installation import WORKER_ID, Installation
+from tests.support.installation import WORKER_ID, Installation, installation
 from tests.support.model_files import (
     bundle_files,
     huggingface_files,
@@ -21,6 +24,7 @@ from tests.support.model_files import (
     post_source,
     tar_bytes,
 )
+from tests.support.s3 import ACCESS_KEY_ID, SECRET_ACCESS_KEY, S3Server
 from tests.support.uploads import upload
 from workers import validate
 from workers.label_kinds import LABEL_HANDLERS
@@ -133,6 +137,75 @@ class TestReady:
         answers = [sqlite_site.client.post(url, files=files, headers=headers) for _ in range(2)]
         assert answers[0].json() == answers[1].json()
         assert len(sqlite_site.client.get(url).json()["versions"]) == 1
+
+
+PREFIX = {"type": "s3_prefix", "connection": "models", "prefix": "street/"}
+
+
+class TestFromABucket:
+    @pytest.fixture
+    def fetching(self, tmp_path: Path) -> Iterator[Installation]:
+        """An installation that may fetch from this machine."""
+        url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
+        migrations.upgrade(url)
+        folder = tmp_path / "data"
+        with installation(url, folder, fetch_allow_networks="127.0.0.1/32") as opened:
+            yield opened
+
+    def _connect(self, site: Installation, s3_server: S3Server, objects: dict[str, bytes]) -> None:
+        bucket = s3_server.new_bucket()
+        for key, data in objects.items():
+            httpx.put(f"{s3_server.url}/{bucket}/{key}", content=data).raise_for_status()
+        body = {
+            "name": "models",
+            "kind": "s3",
+            "config": {
+                "bucket": bucket,
+                "endpoint": s3_server.url,
+                "prefix": "team",
+                "access_key_id": ACCESS_KEY_ID,
+            },
+            "secrets": {"secret_access_key": SECRET_ACCESS_KEY},
+        }
+        answer = site.client.post("/v1/connections", json=body)
+        assert answer.status_code == 201, answer.text
+
+    def test_ready(self, fetching: Installation, s3_server: S3Server) -> None:
+        objects = {f"team/street/{n}": d for n, d in {**FILES, "README.md": b"#"}.items()}
+        objects["team/street-2/bundle.json"] = b"{}"
+        self._connect(fetching, s3_server, objects)
+        answer = post_source(fetching, source=PREFIX)
+        busy = fetching.client.delete("/v1/connections/models")
+        assert busy.status_code == 409
+        job = settled(fetching, answer)
+        assert job["status"] == "succeeded", job["error"]
+        provenance = version(fetching)["provenance"]
+        assert (provenance["source"], provenance["prefix"]) == ("s3_prefix", "street/")
+        assert fetching.client.delete("/v1/connections/models").status_code == 204
+
+    @pytest.mark.parametrize(
+        ("objects", "code"),
+        [
+            ({}, "model-unreadable"),
+            ({**FILES, "pytorch_model.bin": b"x"}, "model-is-pickle"),
+            ({**FILES, "deeper/config.json": b"{}"}, "model-unreadable"),
+            ({**FILES, "modeling.py": b"print()"}, "model-has-code"),
+            ({**FILES, "bundle.json": b"{"}, "model-unreadable"),
+        ],
+    )
+    def test_rejected(
+        self, fetching: Installation, s3_server: S3Server, objects: dict[str, bytes], code: str
+    ) -> None:
+        self._connect(fetching, s3_server, {f"team/street/{n}": d for n, d in objects.items()})
+        job = settled(fetching, post_source(fetching, source=PREFIX))
+        assert (job["status"], job["error"]["code"]) == ("failed", code)
+        assert version(fetching)["status"] == "rejected"
+
+    def test_larger_than_a_model_may_be(self, fetching: Installation, s3_server: S3Server) -> None:
+        object.__setattr__(fetching.settings, "max_model_bytes", 5000)
+        self._connect(fetching, s3_server, {f"team/street/{n}": d for n, d in FILES.items()})
+        job = settled(fetching, post_source(fetching, source=PREFIX))
+        assert (job["status"], job["error"]["code"]) == ("failed", "source-too-large")
 
 
 class TestRejected:
