@@ -100,6 +100,10 @@ class NoUsableImage(ProblemError):
     code, title, status = "no-usable-image", "None of the files is a usable image", 422
 
 
+class FilesRejected(ProblemError):
+    code, title, status = "files-rejected", "Some of the files cannot be used", 422
+
+
 class OntologyMismatch(ProblemError):
     code, title, status = "ontology-mismatch", "The classes do not match", 422
 

@@ -25,9 +25,11 @@ from service.filters import ENTRY_FIELDS, parse_filter
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.ingest import ingest, new_set
 from service.paging import PageSize, PageToken, decode_position, decode_token, encode_token
+from service.preferences import Prefer, Preferences
 from service.principals import Caller, Principal
 from service.remote_sets import create_remote_set, parse_request
 from service.state import ServiceState, State
+from service.strictness import refuse_rejected
 from service.uploads import Upload, fingerprint, read_upload
 from service.waiting import WaitingRoute
 from storage.catalog import image_sets
@@ -75,13 +77,19 @@ def _rendered(session: Session, entries: list[ImageSetEntryRow]) -> list[ImageSe
     openapi_extra=openapi.IMAGE_SET_BODY,
 )
 async def create_image_set(
-    request: Request, state: State, caller: Caller, idempotency_key: IdempotencyKey = None
+    request: Request,
+    state: State,
+    caller: Caller,
+    preferences: Prefer,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Make a set of images.
 
     Files in the request (`multipart/form-data`; zip, tar and tar.gz are opened) are stored within
     it: the answer is 201 with a report on each. With JSON a job fetches the images from URLs, a
     bucket, a manifest or a resumable upload: the answer is 202 with the set and the job.
+
+    With `Prefer: handling=strict` one bad file in the request is enough to refuse all of it.
     """
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() == "application/json":
@@ -90,10 +98,18 @@ async def create_image_set(
     async with read_upload(request, state, file_field="files", fields={"name"}) as upload:
         content = await fingerprint(upload)
         ticket = Ticket(state, idempotency_key, fingerprint_of("POST", "/v1/image-sets", content))
-        return await run_in_threadpool(_create, state, caller, upload, ticket)
+        response = await run_in_threadpool(_create, state, caller, upload, ticket, preferences)
+        response.headers.update(preferences.applied("handling"))
+        return response
 
 
-def _create(state: ServiceState, caller: Principal, upload: Upload, ticket: Ticket) -> Response:
+def _create(
+    state: ServiceState,
+    caller: Principal,
+    upload: Upload,
+    ticket: Ticket,
+    preferences: Preferences,
+) -> Response:
     name = checked_name(upload)
     stored = ticket.replay()
     if stored is not None:
@@ -102,6 +118,7 @@ def _create(state: ServiceState, caller: Principal, upload: Upload, ticket: Tick
         ingest(state, upload, intake, ticket.renew)
         with state.catalog.write() as session:
             row = use_cases.close(session, intake.image_set_id)
+            refuse_rejected(session, row, preferences)
             body = report_of(session, row).model_dump_json()
             location = f"/v1/image-sets/{row.id}"
             ticket.complete(session, 201, location, body)

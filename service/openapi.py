@@ -27,8 +27,9 @@ PIPELINE_FIELD = {
     "type": "string",
     "contentMediaType": "application/json",
     "contentSchema": {"$ref": "#/components/schemas/PipelineConfig"},
-    "examples": ['{"predict": {"flip": true}, "select": {"keep_fraction": 0.5}}'],
-    "description": "The label path as JSON; without it predict and class-balanced select",
+    "examples": ['{"predict": {"flip": true}, "select": {"keep_fraction": 0.5}}', "strict@2"],
+    "description": "The label path as JSON, or the name of a stored one; without it predict and "
+    "class-balanced select",
 }
 METADATA_FIELD = {
     "type": "string",
@@ -37,6 +38,25 @@ METADATA_FIELD = {
     "description": "Up to 32 short strings as a JSON object, returned as they came",
 }
 PRIORITY_FIELD = {"type": "integer", "minimum": -100, "maximum": 100, "default": 0}
+SCHEDULE_AT_FIELD = {
+    "type": "string",
+    "format": "date-time",
+    "examples": ["2026-11-20T22:00:00Z"],
+    "description": "Not begun before",
+}
+DEADLINE_AT_FIELD = {
+    "type": "string",
+    "format": "date-time",
+    "examples": ["2026-11-21T05:00:00Z"],
+    "description": "What is not done by then is cancelled; the job ends `expired`",
+}
+FAILURE_POLICY_FIELD = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "contentSchema": {"$ref": "#/components/schemas/FailurePolicy"},
+    "examples": ['{"max_failed_fraction": 0.2, "max_attempts": 2}'],
+    "description": "When the job stops early, as a JSON object",
+}
 PURPOSE_FIELD = {"type": "string", "enum": ["source", "validation", "evaluation", "initial"]}
 IGNORE_FIELD = {
     "type": "integer",

@@ -10,26 +10,38 @@ from sqlalchemy.orm import Session
 
 from api_schemas.jobs import GenerateJobCreate
 from api_schemas.labels import PseudoLabelsCreated
+from api_schemas.pipelines import parse_pipeline_reference
 from api_schemas.problems import FieldProblem, NoUsableImage, ValidationProblem
 from domain import image_sets as image_set_use_cases
 from domain import jobs as use_cases
 from domain import models
+from domain.job_fields import common_fields, resolve_pipeline
 from service import openapi, rendering
 from service.admission import admit
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.image_sets import checked_name, report_of
 from service.ingest import ingest, new_set
+from service.preferences import Prefer, Preferences
 from service.principals import Caller, Principal
 from service.problems import validation_problem
 from service.state import ServiceState, State
 from service.strict_json import parse_json
+from service.strictness import reasons, refuse_rejected
 from service.uploads import Upload, fingerprint, read_upload
 from service.waiting import WaitingRoute
-from storage.catalog import image_sets
-from storage.catalog.tables import ImageSetRow
+from storage.catalog.tables import LOCAL, ImageSetRow
 
 router = APIRouter(prefix="/v1", tags=["pseudo-labels"], route_class=WaitingRoute)
-FIELDS = {"model", "pipeline", "metadata", "priority", "name"}
+FIELDS = {
+    "model",
+    "pipeline",
+    "metadata",
+    "priority",
+    "name",
+    "schedule_at",
+    "deadline_at",
+    "failure_policy",
+}
 UNKNOWN_SET = "set_00000000000000000000000000"
 REPORTED_PROBLEMS = 100
 
@@ -47,27 +59,43 @@ REPORTED_PROBLEMS = 100
             "pipeline": openapi.PIPELINE_FIELD,
             "metadata": openapi.METADATA_FIELD,
             "priority": openapi.PRIORITY_FIELD,
+            "schedule_at": openapi.SCHEDULE_AT_FIELD,
+            "deadline_at": openapi.DEADLINE_AT_FIELD,
+            "failure_policy": openapi.FAILURE_POLICY_FIELD,
             "name": openapi.NAME_FIELD,
         },
         required=["model"],
     ),
 )
 async def create_pseudo_labels(
-    request: Request, state: State, caller: Caller, idempotency_key: IdempotencyKey = None
+    request: Request,
+    state: State,
+    caller: Caller,
+    preferences: Prefer,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Upload images (or a zip of them) and label them with a model.
 
     The answer is always 202 with the per-file report and the job. Bad files are reported and
-    skipped; if none is usable, the answer is a problem that says why for each.
+    skipped; if none is usable, the answer is a problem that says why for each. With
+    `Prefer: handling=strict` one bad file is enough for that.
     """
     async with read_upload(request, state, file_field="files", fields=FIELDS) as upload:
         content = await fingerprint(upload)
         key = fingerprint_of("POST", "/v1/pseudo-labels", content)
         ticket = Ticket(state, idempotency_key, key)
-        return await run_in_threadpool(_create, state, caller, upload, ticket)
+        response = await run_in_threadpool(_create, state, caller, upload, ticket, preferences)
+        response.headers.update(preferences.applied("handling"))
+        return response
 
 
-def _create(state: ServiceState, caller: Principal, upload: Upload, ticket: Ticket) -> Response:
+def _create(
+    state: ServiceState,
+    caller: Principal,
+    upload: Upload,
+    ticket: Ticket,
+    preferences: Preferences,
+) -> Response:
     request = parse_fields(upload.fields)
     name = checked_name(upload)
     stored = ticket.replay()
@@ -80,6 +108,7 @@ def _create(state: ServiceState, caller: Principal, upload: Upload, ticket: Tick
             ingest(state, upload, intake, ticket.renew)
             with state.catalog.write() as session:
                 row = image_set_use_cases.close(session, intake.image_set_id)
+                refuse_rejected(session, row, preferences)
                 if not row.accepted:
                     raise _no_usable_image(session, row)
                 job = use_cases.create_generate(
@@ -116,15 +145,25 @@ def parse_fields(fields: dict[str, str]) -> GenerateJobCreate:
         "image_set": UNKNOWN_SET,
         "model": fields["model"],
     }
-    for field in ("pipeline", "metadata"):
-        if field in fields:
+    for field in ("pipeline", "metadata", "failure_policy"):
+        if field in fields and not (field == "pipeline" and _is_name(fields[field])):
             document[field] = _json_object(field, fields[field])
-    if "priority" in fields:
-        document["priority"] = fields["priority"]
+    for field in ("pipeline", "priority", "schedule_at", "deadline_at"):
+        if field in fields:
+            document.setdefault(field, fields[field])
     try:
         return GenerateJobCreate.model_validate(document)
     except ValidationError as error:
         raise validation_problem(list(error.errors())) from error
+
+
+def _is_name(text: str) -> bool:
+    """Whether a `pipeline` field names a stored one instead of describing it."""
+    try:
+        parse_pipeline_reference(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _json_object(field: str, text: str) -> dict[str, Any]:
@@ -142,16 +181,13 @@ def _json_object(field: str, text: str) -> dict[str, Any]:
 
 def _check_model(session: Session, request: GenerateJobCreate) -> None:
     version = models.resolve(session, request.model)
-    use_cases.check_pipeline(request.pipeline, len(version.ontology["classes"]))
+    pipeline, _ = resolve_pipeline(session, request.pipeline)
+    use_cases.check_pipeline(pipeline, len(version.ontology["classes"]))
+    common_fields(session, request, LOCAL)
 
 
 def _no_usable_image(session: Session, row: ImageSetRow) -> NoUsableImage:
-    entries = image_sets.list_entries(session, row.id, limit=REPORTED_PROBLEMS)
-    reports = [rendering.image_set_entry(entry, None) for entry in entries]
     return NoUsableImage(
         f"None of the {row.rejected} files can be used; `errors` says why for each.",
-        errors=[
-            FieldProblem(pointer=r.external_id, detail=r.problem.detail if r.problem else "")
-            for r in reports
-        ],
+        errors=reasons(session, row, REPORTED_PROBLEMS),
     )
