@@ -126,23 +126,13 @@ class Objects:
     def put_new(self, key: str, data: bytes | BinaryIO) -> bool:
         """Store `data` unless the key exists; returns whether this call stored it."""
         if not isinstance(data, bytes):
-            return self.put_file(key, data)
+            return self._put_file(_checked(key), data)
         self.require_room(len(data))
         return self._create(_checked(key), data)
 
     def put_file(self, key: str, file: BinaryIO) -> bool:
         """Store the rest of a file of any size unless the key exists; as `put_new`."""
-        _checked(key)
-        size_bytes = _rest_bytes(file)
-        self.require_room(size_bytes)
-        if size_bytes <= SINGLE_PUT_BYTES:
-            return self._create(key, file.read())
-        # In parts there is no create-only, so this looks first. Keys of ours name their content:
-        # who comes between look and put brings the same bytes.
-        if self.exists(key):
-            return False
-        self._put_parts(key, file, size_bytes)
-        return True
+        return self._put_file(_checked(key), file)
 
     def put_stream(self, key: str, pieces: Iterable[bytes]) -> None:
         """Store pieces as one object, atomically; replaces what is there.
@@ -215,11 +205,7 @@ class Objects:
 
     def exists(self, key: str) -> bool:
         """Whether the key exists."""
-        try:
-            self.size(key)
-        except ObjectMissing:
-            return False
-        return True
+        return self._exists(key)
 
     def size(self, key: str) -> int:
         """Return the size of an object in bytes.
@@ -300,6 +286,25 @@ class Objects:
                 obstore.head(self._store.probe, "health/probe")
         except ObjectMissing:
             return
+
+    def _exists(self, key: str) -> bool:
+        try:
+            self.size(key)
+        except ObjectMissing:
+            return False
+        return True
+
+    def _put_file(self, key: str, file: BinaryIO) -> bool:
+        size_bytes = _rest_bytes(file)
+        self.require_room(size_bytes)
+        if size_bytes <= SINGLE_PUT_BYTES:
+            return self._create(key, file.read())
+        # In parts there is no create-only, so this looks first. Keys of ours name their content:
+        # who comes between look and put brings the same bytes.
+        if self._exists(key):
+            return False
+        self._put_parts(key, file, size_bytes)
+        return True
 
     def _create(self, key: str, data: bytes) -> bool:
         with _problems():

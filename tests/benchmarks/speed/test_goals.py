@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("figure", ["latency", "memory", "imports"])
+@pytest.mark.parametrize("figure", ["latency", "memory", "imports", "uploads"])
 def test_goal_is_reached(figure: str, tmp_path: Path) -> None:
     result = tmp_path / "speed.json"
     subprocess.run(
