@@ -1,4 +1,4 @@
-"""Presigned S3 addresses: AWS Signature Version 4 in the query string, nothing else.
+"""Presigned S3 addresses: AWS Signature Version 4 in the query string, and its core.
 
 obstore signs plain reads and writes but no `?uploads`, `?partNumber=…&uploadId=…`, which
 multipart uploads by clients need.
@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import SecretStr
 
-_ALGORITHM = "AWS4-HMAC-SHA256"
+ALGORITHM = "AWS4-HMAC-SHA256"
 MAX_SECONDS = 7 * 24 * 3600
 
 
@@ -52,12 +52,12 @@ def presign(
     if not 1 <= seconds <= MAX_SECONDS:
         raise ValueError(f"a signature holds 1 to {MAX_SECONDS} seconds, not {seconds}")
     stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
-    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
+    scope = scope_of(stamp, region)
     parts = urlsplit(url)
     signed = {"host": parts.netloc, **{k.lower(): v for k, v in (headers or {}).items()}}
     parameters = {
         **(query or {}),
-        "X-Amz-Algorithm": _ALGORITHM,
+        "X-Amz-Algorithm": ALGORITHM,
         "X-Amz-Credential": f"{credentials.access_key_id}/{scope}",
         "X-Amz-Date": stamp,
         "X-Amz-Expires": str(seconds),
@@ -80,9 +80,20 @@ def presign(
             "UNSIGNED-PAYLOAD",
         )
     )
-    to_sign = "\n".join((_ALGORITHM, stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()))
-    key = ("AWS4" + credentials.secret_access_key.get_secret_value()).encode()
-    for part in (stamp[:8], region, "s3", "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
+    secret = credentials.secret_access_key.get_secret_value()
+    signature = signature_of(canonical, secret, stamp, region)
     return f"{parts.scheme}://{parts.netloc}{path}?{encoded}&X-Amz-Signature={signature}"
+
+
+def scope_of(stamp: str, region: str) -> str:
+    """Return what a signature is good for: a day, a region, S3."""
+    return f"{stamp[:8]}/{region}/s3/aws4_request"
+
+
+def signature_of(canonical: str, secret_access_key: str, stamp: str, region: str) -> str:
+    """Return the signature of a canonical request at the time `stamp`."""
+    scope, digest = scope_of(stamp, region), hashlib.sha256(canonical.encode()).hexdigest()
+    key = ("AWS4" + secret_access_key).encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return hmac.digest(key, f"{ALGORITHM}\n{stamp}\n{scope}\n{digest}".encode(), "sha256").hex()

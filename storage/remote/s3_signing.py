@@ -5,7 +5,6 @@ anew, follows redirects and asks the metadata service for credentials, all past 
 """
 
 import hashlib
-import hmac
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -13,8 +12,9 @@ from urllib.parse import quote
 
 import httpx
 
+from storage.s3_signing import ALGORITHM, scope_of, signature_of
+
 EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
-_ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
 
 @dataclass(frozen=True)
@@ -62,26 +62,10 @@ def signed_headers(
             EMPTY_SHA256,
         ]
     )
-    scope = f"{moment[:8]}/{region}/s3/aws4_request"
-    digest = hashlib.sha256(request.encode()).hexdigest()
-    signature = _hmac(
-        _signing_key(credentials.secret_access_key, moment[:8], region),
-        "\n".join([_ALGORITHM, moment, scope, digest]),
-    ).hex()
+    signature = signature_of(request, credentials.secret_access_key, moment, region)
     headers = {name: value for name, value in signed.items() if name != "host"}
     headers["Authorization"] = (
-        f"{_ALGORITHM} Credential={credentials.access_key_id}/{scope}, "
+        f"{ALGORITHM} Credential={credentials.access_key_id}/{scope_of(moment, region)}, "
         f"SignedHeaders={names}, Signature={signature}"
     )
     return headers
-
-
-def _signing_key(secret: str, day: str, region: str) -> bytes:
-    key = f"AWS4{secret}".encode()
-    for part in (day, region, "s3", "aws4_request"):
-        key = _hmac(key, part)
-    return key
-
-
-def _hmac(key: bytes, text: str) -> bytes:
-    return hmac.new(key, text.encode(), hashlib.sha256).digest()

@@ -379,7 +379,9 @@ class TestTest:
 
     def test_a_bucket(self, site: Installation, s3_server: S3Server) -> None:
         bucket = s3_server.new_bucket()
-        config = {"bucket": bucket, "endpoint": s3_server.url, "access_key_id": ACCESS_KEY_ID}
+        config: dict[str, Any] = {
+            "bucket": bucket, "endpoint": s3_server.url, "access_key_id": ACCESS_KEY_ID,
+        }  # fmt: skip
         body = {**BUCKET, "config": config, "secrets": {"secret_access_key": SECRET_ACCESS_KEY}}
         created(site, body)
         found = try_out(site, "lab-bucket")
@@ -423,6 +425,7 @@ class TestTest:
 
     def test_odd_bodies(self, sqlite_site: Installation) -> None:
         created(sqlite_site, WEB)
-        for body in ({"key": ""}, {"key": 3}, {"keys": "a"}, [], "a"):
+        bodies: list[Any] = [{"key": ""}, {"key": 3}, {"keys": "a"}, [], "a"]
+        for body in bodies:
             answer = sqlite_site.client.post("/v1/connections/exports:test", json=body)
             assert (answer.status_code, answer.json()["code"]) == (422, "validation-error")
