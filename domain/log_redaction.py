@@ -13,7 +13,7 @@ _HARMLESS_NAMES: Final = frozenset({"api_key_id", "page_token"})
 # Keys of ours; what follows an authentication scheme; passwords and signatures in addresses.
 _SECRETS: Final = (
     (re.compile(r"\bsv_[A-Za-z0-9_-]{8,}"), f"sv_{REDACTED}"),
-    (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]{6,}", re.IGNORECASE), rf"\1 {REDACTED}"),
+    (re.compile(r"\b((?i:Bearer|Basic))\s+(?=\S*[0-9A-Z])[\w+/=.~-]{6,}"), rf"\1 {REDACTED}"),
     (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), rf"\1:{REDACTED}@"),
     (re.compile(r"([?&](?:X-Amz-[A-Za-z-]+|[^=&\s]*(?:signature|token)))=[^&\s\"']+", re.I),
      rf"\1={REDACTED}"),

@@ -3,7 +3,7 @@
 Where a span stands in its trace travels as a W3C `traceparent`: in the request's header, on the
 job's row, in a context variable within a process. Spans are recorded only where the extra
 `selvage[tracing]` is installed and OpenTelemetry's variables say where to; otherwise a span costs
-next to nothing, nothing of OpenTelemetry is imported, and a client's `traceparent` is still handed
+next to nothing, nothing of its SDK is imported, and a client's `traceparent` is still handed
 on, so that its own trace does not break here.
 """
 

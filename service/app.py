@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from domain.settings import Settings
 from service import (
@@ -71,6 +72,15 @@ ROUTERS = (
     docs_page,
 )
 
+# The framework's own spans and records would double ours (service.envelope), and hold bodies.
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+
 
 def create_app(settings: Settings | None = None, state: ServiceState | None = None) -> FastAPI:
     """Build the application; connections are opened when it starts.
@@ -98,6 +108,7 @@ def create_app(settings: Settings | None = None, state: ServiceState | None = No
         version=VERSION,
         description=DESCRIPTION,
         lifespan=lifespan,
+        telemetry=NO_TELEMETRY,
         responses=problems.PROBLEM_RESPONSES,
         separate_input_output_schemas=False,
         docs_url=None,
