@@ -54,9 +54,10 @@ def flat_names(names: list[str]) -> dict[str, str]:
         _check_name(name)
     taken: dict[str, str] = {}
     for path in wanted:
-        other = taken.setdefault(path.lower(), path)
-        if other is not path:
+        other = taken.get(path.lower())
+        if other is not None:
             raise _unreadable(f"Two files are named '{other[:80]}' and '{path[:80]}'.")
+        taken[path.lower()] = path
     _check_is_model(set(flat.values()))
     return flat
 
@@ -86,7 +87,7 @@ def _check_name(name: str) -> None:
         )
     if "/" in name:
         raise _unreadable(f"'{shown}' lies in a folder; put all files of the model in one.")
-    if not lower.endswith(ACCEPTED_SUFFIXES) or not _NAME.fullmatch(name):
+    if not name.endswith(ACCEPTED_SUFFIXES) or not _NAME.fullmatch(name):
         raise _unreadable(
             f"'{shown}' is no part of a model; only *.json, *.safetensors and *.txt with plain "
             "names are taken. Leave it out."

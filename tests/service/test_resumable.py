@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from api_schemas.problems import StorageUnavailable
 from domain import upload_completion, uploads
 from storage.catalog import migrations
 from storage.catalog.tables import LockRow, UploadRow
@@ -263,6 +264,24 @@ class TestKilledWhileCompleting:
         answer = complete(store.site, upload_id)
         assert answer.status_code == 200, answer.text
         assert store.read(upload_id) == store.data
+
+    def test_store_that_fails_for_a_while(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with small(tmp_path) as site:
+            store = Store(site, 1000)
+            upload_id = store.announce()["id"]
+            send_missing(site, upload_id, store.data)
+
+            def fail(*_: object) -> None:
+                raise StorageUnavailable("The object store failed.")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(Objects, "put_stream", fail)
+                assert complete(site, upload_id).status_code == 503
+                assert complete(site, upload_id).status_code == 503  # its lock was let go
+            assert complete(site, upload_id).status_code == 200
+            assert store.read(upload_id) == store.data
 
     def test_parts_that_the_store_has_lost(self, tmp_path: Path) -> None:
         with small(tmp_path) as site:
