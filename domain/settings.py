@@ -49,6 +49,11 @@ class Settings(BaseSettings):
         pattern="^https?://[^/@?#]+/?$",
         description="The same service as clients reach it, for presigned links",
     )
+    s3_links: bool = Field(
+        True,
+        description="Clients reach the S3 service: large files go by presigned links; false sends "
+        "all through the API",
+    )
     s3_region: str | None = Field(None, description="Default `AWS_REGION`, or else us-east-1")
     s3_access_key_id: str | None = Field(
         None, description="Default `AWS_ACCESS_KEY_ID`, or else the role of the machine"
@@ -134,7 +139,9 @@ class Settings(BaseSettings):
         100, ge=1, description="Resumable uploads that are not complete; beyond it 429"
     )
     upload_hours: float = Field(
-        168.0, gt=0, description="A resumable upload is deleted so long after its last step"
+        168.0,
+        gt=0,
+        description="A resumable upload is deleted so long after it was begun or completed",
     )
     max_model_bytes: int = Field(
         20 * 2**30, ge=2**10, description="All files of one uploaded model together"
@@ -217,7 +224,10 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address on which workers serve their metrics"
     )
     worker_metrics_port: int = Field(
-        0, ge=0, le=65535, description="Port of worker 1 for Prometheus, 2 has the next; 0 is off"
+        0,
+        ge=0,
+        le=65535,
+        description="Port of the first worker for Prometheus, then one up; 0: off",
     )
 
     idempotency_hours: float = Field(24.0, gt=0, description="Answers are kept for their key")
@@ -287,6 +297,7 @@ class Settings(BaseSettings):
             s3=S3Options(
                 endpoint=self.s3_endpoint,
                 public_endpoint=self.s3_public_endpoint,
+                has_links=self.s3_links,
                 region=self.s3_region,
                 access_key_id=self.s3_access_key_id,
                 secret_access_key=self.s3_secret_access_key,
