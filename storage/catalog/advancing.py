@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, case, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from storage.catalog.engine import db_now
@@ -32,24 +32,27 @@ def due_jobs(session: Session, limit: int) -> list[DueJob]:
         select(JobRow.id, JobRow.status, JobRow.phase)
         .where(
             JobRow.status.in_(UNFINISHED),
-            or_(
-                and_(JobRow.status == "cancelling", ~waits_for_workers),
-                and_(JobRow.phase == "plan", _may_begin()),
-                and_(JobRow.phase == "pilot", ~_has_open_chunk("pilot")),
-                and_(
-                    JobRow.phase == "label",
-                    JobRow.evidence_ready > 0,
-                    JobRow.running == 0,
-                    JobRow.queued == JobRow.evidence_ready,
-                ),
-                and_(JobRow.phase == "fit", JobRow.job_fit_digest.is_not(None)),
-                JobRow.phase == "final",
-            ),
+            case((JobRow.status == "cancelling", ~waits_for_workers), else_=_has_step_due()),
         )
         .order_by(JobRow.priority.desc(), JobRow.dispatched_seq, JobRow.id)
         .limit(limit)
     )
     return [DueJob(*row) for row in session.execute(query)]
+
+
+def _has_step_due() -> ColumnElement[bool]:
+    return or_(
+        and_(JobRow.phase == "plan", _may_begin()),
+        and_(JobRow.phase == "pilot", ~_has_open_chunk("pilot")),
+        and_(
+            JobRow.phase == "label",
+            JobRow.evidence_ready > 0,
+            JobRow.running == 0,
+            JobRow.queued == JobRow.evidence_ready,
+        ),
+        and_(JobRow.phase == "fit", JobRow.job_fit_digest.is_not(None)),
+        JobRow.phase == "final",
+    )
 
 
 def _may_begin() -> ColumnElement[bool]:
