@@ -1,12 +1,16 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import event
 
-from domain import leases
+from domain import ingest, leases
 from domain.dispatch import DispatchLimits, chunk_images, dispatch
+from domain.ingest import IngestRequest
 from domain.jobs import cancel
 from domain.leases import claim
 from storage.catalog.chunks import get_chunk
@@ -25,10 +29,12 @@ LIMITS = DispatchLimits(
 class FakeQueue(Queue):
     is_away: bool = False
     sent: list[str] = field(default_factory=list)
+    sent_to: list[str] = field(default_factory=list)
 
     def send_chunk(self, chunk_id: str, queue: str = "label") -> bool:
         if not self.is_away:
             self.sent.append(chunk_id)
+            self.sent_to.append(queue)
         return not self.is_away
 
 
@@ -37,16 +43,44 @@ def queue() -> FakeQueue:
     return FakeQueue()
 
 
-def start_workers(catalog: Catalog, n: int) -> None:
+def start_workers(catalog: Catalog, n: int, queue: str = "label") -> None:
     with catalog.write() as session:
         for i in range(n):
-            add_worker(session, f"wrk_{i}", queue="label", host="h", pid=i, device="cpu")
+            add_worker(session, f"wrk_{queue}{i}", queue=queue, host="h", pid=i, device="cpu")
+
+
+def add_ingest(catalog: Catalog) -> str:
+    """A job for the light queue."""
+    request = IngestRequest("x", {"type": "urls"}, {"type": "urls"}, 5, "local")
+    with catalog.write() as session:
+        return ingest.create(session, request)[1].id
+
+
+@contextmanager
+def statements(catalog: Catalog) -> Iterator[list[str]]:
+    """What the database is asked within the block."""
+    asked: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    event.listen(catalog.engine, "before_cursor_execute", note)
+    yield asked
+    event.remove(catalog.engine, "before_cursor_execute", note)
 
 
 def job_of(catalog: Catalog, chunk_id: str) -> str:
     with catalog.read() as session:
         chunk: Any = get_chunk(session, chunk_id)
         return str(chunk.job_id)
+
+
+def finish(catalog: Catalog, chunk_id: str) -> None:
+    """Play a worker that takes a chunk and is done with it."""
+    claim(catalog, chunk_id, "wrk_0", LEASE_SECONDS)
+    with catalog.write() as session:
+        chunk: Any = get_chunk(session, chunk_id)
+        chunk.status = "done"
 
 
 def order(catalog: Catalog, queue: FakeQueue, n: int) -> list[str]:
@@ -160,6 +194,49 @@ class TestDispatch:
             chunk.status = "done"
         assert dispatch(catalog, queue, LIMITS) == 1
         assert job_of(catalog, queue.sent[-1]) == urgent
+
+    def test_a_job_for_one_queue_is_not_in_the_way_of_another(
+        self, catalog: Catalog, queue: FakeQueue
+    ) -> None:
+        start_workers(catalog, 1)
+        fetched = [add_ingest(catalog) for _ in range(5)]
+        labelled = add_job(catalog, 40, priority=-1)
+        assert dispatch(catalog, queue, LIMITS) == 2  # nobody is there for the light queue
+        assert [job_of(catalog, chunk) for chunk in queue.sent] == [labelled] * 2
+        start_workers(catalog, 1, "light")
+        assert dispatch(catalog, queue, LIMITS) == 2
+        assert [job_of(catalog, chunk) for chunk in queue.sent[2:]] == fetched[:2]
+        assert queue.sent_to == ["label", "label", "light", "light"]
+        urgent = [add_job(catalog, 4, priority=5) for _ in range(2)]
+        assert dispatch(catalog, queue, LIMITS) == 0  # both queues are full
+        finish(catalog, queue.sent[0])
+        assert dispatch(catalog, queue, LIMITS) == 1
+        assert job_of(catalog, queue.sent[-1]) == urgent[0]
+
+    @pytest.mark.parametrize("jobs", [3, 60])
+    def test_a_chunk_costs_the_same_whatever_is_waiting(
+        self, catalog: Catalog, queue: FakeQueue, jobs: int
+    ) -> None:
+        start_workers(catalog, 1)
+        images = add_set(catalog, 8)
+        for _ in range(jobs):
+            add_job(catalog, image_set=images)
+        dispatch(catalog, queue, LIMITS)
+        finish(catalog, queue.sent[0])
+        with statements(catalog) as asked:
+            assert dispatch(catalog, queue, LIMITS) == 1
+        assert len(asked) <= 24
+
+    def test_jobs_without_work_cost_nothing(self, catalog: Catalog, queue: FakeQueue) -> None:
+        """Many jobs whose items are all under way: they are passed over in one query."""
+        start_workers(catalog, 30)
+        images = add_set(catalog, 2)
+        for _ in range(20):
+            add_job(catalog, image_set=images)
+        dispatch(catalog, queue, LIMITS)
+        with statements(catalog) as asked:
+            assert dispatch(catalog, queue, LIMITS) == 0
+        assert len(asked) <= 8
 
     def test_broker_is_away(self, catalog: Catalog, queue: FakeQueue) -> None:
         job_id = add_job(catalog, 4)
