@@ -227,7 +227,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=65535,
-        description="Port of the first worker for Prometheus, then one up; 0: off",
+        description="Port of worker 0 for Prometheus, 1 has the next; 0 is off",
     )
 
     idempotency_hours: float = Field(24.0, gt=0, description="Answers are kept for their key")

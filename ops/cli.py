@@ -20,7 +20,7 @@ from ops.processes import environment, module_command
 from ops.rim import failure, load_settings
 from ops.settings_view import settings_rows
 from ops.supervisor import Supervisor
-from ops.up import LIGHT_QUEUE, CannotStart, run_up, worker_process
+from ops.up import LIGHT_QUEUE, CannotStart, run_up, with_metrics_port, worker_process
 
 _DEVICE_HELP = "`cpu`, `cuda`, `cuda:0`, or `auto`: a GPU if there is one."
 
@@ -90,7 +90,10 @@ def worker_label(
         chosen = choose_gpus(gpus)
     except ValueError as error:
         raise failure(str(error)) from None
-    specs = [worker_process(f"gpu-{gpu}", "cuda:0", env, gpu=gpu) for gpu in chosen]
+    specs = [
+        worker_process(f"gpu-{gpu}", "cuda:0", with_metrics_port(env, settings, number), gpu=gpu)
+        for number, gpu in enumerate(chosen)
+    ]
     log = ServiceLog(None)
     Supervisor(specs, log, shutdown_seconds=settings.shutdown_seconds).run()
 

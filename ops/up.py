@@ -58,7 +58,7 @@ def worker_processes(settings: Settings, env: Mapping[str, str], stop_rank: int)
         worker_process(
             f"worker-{number}",
             settings.device,
-            env,
+            with_metrics_port(env, settings, number),
             gpu=gpus[number % len(gpus)] if gpus else None,
             stop_rank=stop_rank,
         )
@@ -72,9 +72,21 @@ def light_worker_processes(
     """Return the workers that take in what comes from elsewhere; they need no GPU."""
     command = module_command("workers.parent", "--queue", LIGHT_QUEUE)
     return [
-        ChildSpec(f"light-{number}", command, env, stop_rank=stop_rank)
+        ChildSpec(
+            f"light-{number}",
+            command,
+            dict(with_metrics_port(env, settings, settings.workers + number)),
+            stop_rank=stop_rank,
+        )
         for number in range(settings.light_workers)
     ]
+
+
+def with_metrics_port(env: Mapping[str, str], settings: Settings, number: int) -> Mapping[str, str]:
+    """Return the environment of one of several workers: each has a port of its own for metrics."""
+    if settings.worker_metrics_port == 0:
+        return env
+    return {**env, "SELVAGE_WORKER_METRICS_PORT": str(settings.worker_metrics_port + number)}
 
 
 def worker_process(
