@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
 from api_schemas.problems import ProblemError, StorageUnavailable
-from domain import job_states, planning, quotas, schedules, sweep
+from domain import job_states, planning, quotas, schedules, sweep, tracing
 from domain import jobs as jobs_use_cases
 from domain.dispatch import DispatchLimits, dispatch
 from domain.housekeeping import HousekeepingThread
@@ -219,6 +219,7 @@ def main() -> None:
     """Schedule until told to stop."""
     settings = Settings()
     set_up_logs(settings)
+    tracing.set_up("scheduler")
     catalog = Catalog(settings.catalog_url)
     require_current(catalog.engine)
     scheduler = Scheduler(
@@ -230,6 +231,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, scheduler.stop)
     signal.signal(signal.SIGINT, scheduler.stop)
     scheduler.run()
+    tracing.shut_down()
 
 
 if __name__ == "__main__":
