@@ -31,7 +31,7 @@ class OpenedStore:
         probe: for health checks; fails fast and does not try again.
         folder: of a local store.
         location: of an S3 store whose addresses can be signed here.
-        links: signs plain reads with whatever credentials the library found.
+        links: of an S3 store that clients reach; signs with whatever credentials there are.
     """
 
     quick: ObjectStore
@@ -43,6 +43,7 @@ class OpenedStore:
 
     @property
     def multipart(self) -> S3Multipart | None:
+        """Multipart uploads on S3, whoever sends the parts."""
         return S3Multipart(self.location) if self.location else None
 
 
@@ -144,7 +145,9 @@ def _open_s3_store(bucket: str, prefix: str, options: S3Options) -> OpenedStore:
             retries=0,
         ),
         location=location,
-        links=open_s3(bucket, prefix, options, endpoint=options.public_endpoint),
+        links=open_s3(bucket, prefix, options, endpoint=options.public_endpoint)
+        if options.has_links
+        else None,
     )
 
 

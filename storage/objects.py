@@ -121,7 +121,7 @@ class Objects:
     @property
     def multipart(self) -> S3Multipart | None:
         """Uploads whose parts clients send to the store; None where the API must take them."""
-        return self._store.multipart
+        return self._store.multipart if self._store.links is not None else None
 
     def put_new(self, key: str, data: bytes | BinaryIO) -> bool:
         """Store `data` unless the key exists; returns whether this call stored it."""
@@ -229,7 +229,7 @@ class Objects:
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; those that do not exist do no harm."""
         wanted = [_checked(key) for key in keys]
-        size = _DELETE_BATCH if self._store.links is not None else 1  # a folder has no bulk delete
+        size = _DELETE_BATCH if self._store.folder is None else 1  # a folder has no bulk delete
         for start in range(0, len(wanted), size):
             with _problems():
                 try:
@@ -242,7 +242,7 @@ class Objects:
 
         None where the store has no addresses: local and in memory.
         """
-        if self._store.location is not None:
+        if self._store.links is not None and self._store.location is not None:
             query = {"response-content-type": media_type} if media_type else None
             return self._store.location.sign(
                 "GET", _checked(key), seconds, query=query, public=True
@@ -251,7 +251,7 @@ class Objects:
 
     def presign_put(self, key: str, seconds: int) -> str | None:
         """Return an address to which anybody can PUT an object for `seconds`; None as above."""
-        if self._store.location is not None:
+        if self._store.links is not None and self._store.location is not None:
             return self._store.location.sign("PUT", _checked(key), seconds, public=True)
         return self._sign("PUT", key, seconds)
 
@@ -269,12 +269,13 @@ class Objects:
         if self._store.folder is not None:
             with _problems():
                 return remove_staged_files(self._store.folder, older_than_seconds)
-        if self.multipart is None:
+        multipart = self._store.multipart
+        if multipart is None:
             return 0
         before = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
-        stale = [u for u in self.multipart.unfinished() if u.begun_at < before]
+        stale = [u for u in multipart.unfinished() if u.begun_at < before]
         for upload in stale:
-            self.multipart.abort(upload.key, upload.upload_id)
+            multipart.abort(upload.key, upload.upload_id)
         return len(stale)
 
     def check(self) -> None:

@@ -13,6 +13,7 @@ class S3Options:
         endpoint: `https://host` or `http://host:port`; None means Amazon's own. Plain http is
             spoken only where this says http.
         public_endpoint: the same service as clients reach it; presigned links point there.
+        has_links: clients reach the service by themselves; otherwise all bytes go through the API.
         region: of the bucket.
         timeout_seconds: a request without a large body, and the longest silence within one.
         retries: repetitions of a request that met a 5xx or a lost connection.
@@ -20,6 +21,7 @@ class S3Options:
 
     endpoint: str | None = None
     public_endpoint: str | None = None
+    has_links: bool = True
     region: str | None = None
     access_key_id: str | None = None
     secret_access_key: SecretStr | None = None

@@ -367,6 +367,20 @@ class TestS3:
         assert url is not None
         assert url.startswith("https://objects.example.org/b/pre/fix/images/ab/x?")
 
+    def test_a_store_that_clients_do_not_reach(self, s3_server: S3Server) -> None:
+        """No links; all else works, and the collector still finds what was left half done."""
+        address = s3_server.address(s3_server.new_bucket(), has_links=False)
+        store = Objects.open(address)
+        assert store.multipart is None
+        assert store.presign_get("images/ab/x", 60) is None
+        assert store.presign_put("images/ab/x", 60) is None
+        assert store.put_file("images/ab/x", io.BytesIO(BIG))
+        store.delete(["images/ab/x"])
+        linked = Objects.open(s3_server.address(s3_server.last_bucket))
+        assert linked.multipart is not None
+        linked.multipart.create("uploads/u/file")
+        assert store.remove_unfinished(0) == 1
+
     def test_secrets_are_not_shown(self, s3_server: S3Server) -> None:
         address = s3_server.address("b")
         assert "test-secret" not in repr(address)
