@@ -96,8 +96,8 @@ class TestKey:
     def test_unknown_expired_and_revoked(self, site: Installation) -> None:
         key_id, headers = make_key(site.catalog, "read")
         for wrong in ("sv_", "sv_" + "x" * 43, "sv_" + "ü" * 43, headers["Authorization"] + "x"):
-            value = f"Bearer {wrong}".encode()
-            answer = site.client.get("/v1/jobs", headers={"Authorization": value})
+            sent = {b"Authorization": f"Bearer {wrong}".encode()}
+            answer = site.client.get("/v1/jobs", headers=sent)
             assert_problem(answer, 401, "unauthenticated")
         assert site.client.get("/v1/jobs", headers=headers).status_code == 200
         for change, word in (({"expires_at": 1.0}, "expired"), ({"revoked_at": 1.0}, "revoked")):

@@ -204,7 +204,7 @@ class TestEveryOperation:
                     assert_sound(answer, (method, path, name, value[:20]), str(tmp_path))
 
     def test_other_methods(self, wire: Wire) -> None:
-        paths = {path: set() for _, path, _ in operations(wire)}
+        paths: dict[str, set[str]] = {path: set() for _, path, _ in operations(wire)}
         for method, path, _ in operations(wire):
             paths[path].add(method)
         for path, allowed in paths.items():
