@@ -34,8 +34,9 @@ class TestWithoutKey:
         ("method", "path"),
         [
             ("GET", "/v1/jobs"), ("POST", "/v1/pseudo-labels"), ("GET", "/v1/nothing"),
-            ("GET", "/"), ("HEAD", "/v1/jobs"), ("DELETE", "/v1/api-keys/key_x"), ("GET", "/metrics"),
-            ("TRACE", "/v1/jobs"), ("GET", "/v1/api-keys%0A"), ("GET", "/redoc"), ("POST", "/docs"),
+            ("GET", "/"), ("HEAD", "/v1/jobs"), ("DELETE", "/v1/api-keys/key_x"),
+            ("GET", "/metrics"), ("TRACE", "/v1/jobs"), ("GET", "/v1/api-keys%0A"),
+            ("GET", "/redoc"), ("POST", "/docs"),
         ],
     )  # fmt: skip
     def test_refused(self, reachable: Installation, method: str, path: str) -> None:
