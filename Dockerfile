@@ -4,8 +4,9 @@
 # On a machine without a GPU, `--build-arg PIP_EXTRA_INDEX_URL=…` can name an index that has the CPU
 # build of torch; without it pip takes the build for CUDA, which runs on a CPU too.
 FROM python:3.11-slim AS base
+# TMPDIR: request bodies are spooled there, and /tmp may be memory.
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/venv/bin:$PATH \
-    SELVAGE_DATA_DIR=/data SELVAGE_LOG_FORMAT=json
+    SELVAGE_DATA_DIR=/data TMPDIR=/data SELVAGE_LOG_FORMAT=json
 RUN useradd --uid 10001 --create-home selvage && install -d -o selvage /data
 WORKDIR /app
 
