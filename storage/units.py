@@ -16,11 +16,12 @@ _PATTERNS: Final = {
     "models": re.compile(rf"(models/({_DIGEST}))/.+"),
     "annotations": re.compile(rf"(annotations/[0-9a-f]{{2}}/({_DIGEST})\.png)"),
     "uploads": re.compile(rf"(uploads/(upl_{ULID_PATTERN}))/.+"),
+    "worklists": re.compile(rf"(worklists/(req_{ULID_PATTERN})\.jsonl)"),
 }
 KINDS: Final = tuple(_PATTERNS)
 _SHARDED: Final = ("images", "labels", "evidence", "annotations")
 _FOLDERS: Final = ("labels", "models", "uploads")  # kinds whose units are folders
-_NAME: Final = re.compile(rf"({_DIGEST}|upl_{ULID_PATTERN})")
+_NAME: Final = re.compile(rf"({_DIGEST}|(?:upl|req)_{ULID_PATTERN})")
 
 
 def unit_of(key: str) -> str | None:
@@ -41,7 +42,7 @@ def kind_of(unit: str) -> str:
 
 
 def name_of(unit: str) -> str:
-    """Return the digest, or the id of the upload, that a unit is named after.
+    """Return the digest, or the id of the upload or the request, that a unit is named after.
 
     Raises:
         ValueError: not a unit.
@@ -59,6 +60,6 @@ def is_folder(unit: str) -> bool:
 
 def shards() -> Iterator[str]:
     """Yield folders that together hold every unit, each small enough for one look."""
-    yield from ("uploads", "models", "fits")
+    yield from ("uploads", "worklists", "models", "fits")
     for prefix in range(256):
         yield from (f"{kind}/{prefix:02x}" for kind in _SHARDED)

@@ -13,6 +13,7 @@ from storage.catalog.tables import JobRow, PipelineRow
 from storage.catalog.upsert import insert_new
 
 FAR_FUTURE: Final = 1e18
+OPEN_STATUSES = ("queued", "validating", "running", "finalizing", "cancelling")
 COUNTS = ("queued", "running", "succeeded", "failed", "skipped", "cancelled")
 
 
@@ -114,6 +115,7 @@ def count_unfinished_images(session: Session) -> int:
 
 
 def take_turn(session: Session, job_id: str) -> None:
-    """Put a job behind all others of its priority."""
-    last = select(func.max(JobRow.dispatched_seq)).scalar_subquery()
+    """Put a job behind all others of its priority that are not done."""
+    still = JobRow.status.in_(OPEN_STATUSES)  # by the index: there may be any number of old ones
+    last = select(func.coalesce(func.max(JobRow.dispatched_seq), 0)).where(still).scalar_subquery()
     session.execute(update(JobRow).where(JobRow.id == job_id).values(dispatched_seq=last + 1))

@@ -34,8 +34,8 @@ def referenced(session: Session, units: Iterable[str], evidence_seconds: float) 
         by_kind.setdefault(kind_of(unit), {})[name_of(unit)] = unit
     found: set[str] = set()
     for kind, named in by_kind.items():
-        if kind == "annotations":
-            found |= _annotations(session, named.values())
+        if kind in _BY_KEY:
+            found |= _BY_KEY[kind](session, named.values())
             continue
         for query in _queries(kind, list(named), evidence_seconds):
             found |= {named[name] for name in session.scalars(query)}
@@ -119,6 +119,21 @@ _QUERIES: Final[dict[str, Callable[[list[str]], list[Select[Any]]]]] = {
 def _annotations(session: Session, keys: Iterable[str]) -> set[str]:
     query = select(AnnotationRow.object_key).where(AnnotationRow.object_key.in_(list(keys)))
     return set(session.scalars(query))
+
+
+def _worklists(session: Session, keys: Iterable[str]) -> set[str]:
+    """The lists of files that jobs still read."""
+    key = JobRow.params["source"]["worklist"].as_string()
+    query = select(key).where(
+        JobRow.type == "ingest", JobRow.status.not_in(DONE_STATUSES), key.in_(list(keys))
+    )
+    return set(session.scalars(query))
+
+
+_BY_KEY: Final[dict[str, Callable[[Session, Iterable[str]], set[str]]]] = {
+    "annotations": _annotations,
+    "worklists": _worklists,
+}
 
 
 def remove_rows(session: Session, units: Iterable[str]) -> None:

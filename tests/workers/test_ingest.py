@@ -14,8 +14,10 @@ from domain.leases import claim
 from storage.catalog import migrations
 from storage.catalog.engine import Catalog
 from storage.catalog.image_sets import list_entries
+from storage.catalog.reachability import referenced
 from storage.objects import Objects
 from storage.remote.s3 import S3Source
+from storage.units import unit_of
 from tests.service.test_ingest import ask, connect, get_set, open_site, put, told, upload_file
 from tests.support.http_server import Handler, serve
 from tests.support.images import png_bytes, zip_bytes
@@ -332,6 +334,12 @@ class TestStops:
         check_whole(site, asked, EXPECTED)
 
 
+def wanted(site: Installation, key: str) -> set[str]:
+    """What the collector must not take."""
+    with site.catalog.read() as session:
+        return referenced(session, [key], evidence_seconds=0.0)
+
+
 class TestSources:
     def test_an_archive_that_changes_at_its_source(
         self, site: Installation, monkeypatch: pytest.MonkeyPatch
@@ -392,7 +400,15 @@ class TestSources:
 
     def test_the_list_is_gone_when_the_job_is_done(self, site: Installation) -> None:
         with serve(PAGES) as web:
-            ask_pages(site, web.url)
-            assert [o.key for o in site.objects.list("worklists")]
+            asked = ask_pages(site, web.url)
+            (key,) = (o.key for o in site.objects.list("worklists"))
+            assert unit_of(key) == key
+            assert wanted(site, key) == {key}
             settle(site)
-        assert list(site.objects.list("worklists")) == []
+            assert list(site.objects.list("worklists")) == []
+            assert wanted(site, key) == set()
+            late = ask_pages(site, web.url)
+            cancel(site.catalog, late["job"]["id"])  # nobody is there to delete its list
+        (key,) = (o.key for o in site.objects.list("worklists"))
+        assert wanted(site, key) == set()  # so the collector does
+        assert get_set(site, asked)["status"] == "ready"
