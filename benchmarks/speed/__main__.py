@@ -1,7 +1,7 @@
 """Speed and size of the running service: `python -m benchmarks.speed`.
 
 Measures on this machine, in one run: images per second against a bare loop, the latency of one
-image, the memory of a label worker, the import of the API, and uploads to it.
+image, the memory of a label worker, the import of the API, uploads to it, and streams from it.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from benchmarks.machine import machine_facts
 from benchmarks.speed.report import print_result
 
 CACHE: Final = Path(".cache/speed")
-PARTS: Final = ("imports", "latency", "throughput", "memory", "uploads")
+PARTS: Final = ("imports", "latency", "throughput", "memory", "uploads", "streams")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _measures(
     options: argparse.Namespace, progress: Console
 ) -> dict[str, Callable[[], dict[str, Any]]]:
-    from benchmarks.speed import imports, latency, memory, throughput, uploads
+    from benchmarks.speed import imports, latency, memory, streams, throughput, uploads
 
     return {
         "imports": imports.measure,
@@ -58,6 +58,9 @@ def _measures(
         ),
         "uploads": lambda: uploads.measure(
             options.upload_images, options.upload_bytes, options.repeats, progress
+        ),
+        "streams": lambda: streams.measure(
+            options.cache, options.stream_clients, options.stream_images, options.threads, progress
         ),
     }
 
@@ -85,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--upload-bytes", type=int, default=100_000, help="uploads: size of an image (100000)"
     )
+    parser.add_argument("--stream-clients", type=int, default=200, help="streams: clients (200)")
+    parser.add_argument("--stream-images", type=int, default=1000, help="streams: images (1000)")
     parser.add_argument("--json", type=Path, help="write the result to this file")
     parser.add_argument("--cache", type=Path, default=CACHE, help="generated images")
     return parser

@@ -18,6 +18,7 @@ def print_result(result: dict[str, Any], console: Console) -> None:
         "memory": _memory,
         "imports": _imports,
         "uploads": _uploads,
+        "streams": _streams,
     }
     for name, rows in writers.items():
         if name in result:
@@ -76,6 +77,21 @@ def _uploads(result: dict[str, Any]) -> Iterator[Row]:
     yield "  processor time of the API, s", *_figure(result["api_cpu_seconds"], "{:.1f}"), ""
     goal = _goal(f"≤ {result['goal_growth_bytes'] / 2**20:.0f}", result["memory_reached"])
     yield "  growth of the API's memory, MiB", f"{result['growth_bytes'] / 2**20:.1f}", "", goal
+
+
+def _streams(result: dict[str, Any]) -> Iterator[Row]:
+    goal = _goal(f"≤ {result['goal_cores']}, all agree", result["reached"])
+    agree = "all agree" if result["all_clients_agree"] else "THEY DISAGREE"
+    title = f"{result['clients']} streams of {result['images']} images, cores of 2 API processes"
+    yield title, f"{result['api_cores']:.3f}", agree, goal
+    yield "  events sent", str(result["events_sent"]), "", ""
+    lag = f"highest {result['done_lag_highest_seconds']:.3f}"
+    yield (
+        "  from the first to know the end to 95 %, s",
+        f"{result['done_lag_p95_seconds']:.3f}",
+        lag,
+        "",
+    )
 
 
 def _figure(spread: dict[str, Any], pattern: str) -> tuple[str, str]:
