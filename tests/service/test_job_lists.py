@@ -49,7 +49,7 @@ def found(site: Installation, jobs: list[dict[str, Any]], **params: Any) -> list
     seen: list[int] = []
     token = None
     while True:
-        more = {"page_token": token} if token else {}
+        more: dict[str, str] = {"page_token": token} if token else {}
         answer = site.client.get("/v1/jobs", params={"page_size": 2, **params, **more})
         assert answer.status_code == 200, answer.text
         page = answer.json()

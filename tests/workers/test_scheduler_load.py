@@ -108,7 +108,7 @@ def test_one_large_job_is_planned_in_several_turns(
     job_id = post_images(
         site, {f"{i}.png": png_bytes(i) for i in range(5)}, pipeline={"select": None}
     )["job"]["id"]
-    turns = 0
+    turns, answers = 0, iter([True])
     monkeypatch.setattr(site.scheduler, "_has_time", lambda: next(answers))
     while get_job(site, job_id)["status"] in ("queued", "validating"):
         answers = iter([True, False, False])
