@@ -1,5 +1,6 @@
 """The README's commands do what it says, run as they stand there against a real service."""
 
+import json
 import os
 import re
 import shutil
@@ -40,11 +41,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_curl_session(url: str, folder: Path) -> None:
+def test_the_curl_sessions(url: str, folder: Path) -> None:
     blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 1
-    assert len(blocks[0].strip().splitlines()) == 5
-    session = blocks[0].replace("localhost:8700", url.removeprefix("http://"))
+    assert [len(block.strip().splitlines()) for block in blocks] == [5, 5]
+    session = "".join(blocks).replace("localhost:8700", url.removeprefix("http://"))
     bash = shutil.which("bash")
     assert bash is not None
     subprocess.run([bash, "-euo", "pipefail", "-c", session], cwd=folder, check=True, timeout=120)
@@ -53,6 +53,12 @@ def test_the_curl_session(url: str, folder: Path) -> None:
     assert label.size == (128, 96)
     assert len((folder / "results.jsonl").read_text().splitlines()) == 2
     assert set(np.unique(np.asarray(label))) <= {*range(10), 255}
+    assert json.loads((folder / "refined.json").read_text())["type"] == "refine"
+    lines = [(folder / name).read_text() for name in ("results.jsonl", "refined.jsonl")]
+    before, after = ([json.loads(line) for line in text.splitlines()] for text in lines)
+    assert [line["status"] for line in after] == ["succeeded", "succeeded"]
+    for first, second in zip(before, after, strict=True):
+        assert second["coverage"] < first["coverage"]
 
 
 def test_the_python_example(
