@@ -41,7 +41,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         cwd=ROOT,
         check=True,
     )
-    service = Running(data_dir, {"SELVAGE_WORKERS": "1"})
+    service = Running(
+        data_dir, {"SELVAGE_WORKERS": "1", "SELVAGE_FETCH_ALLOW_NETWORKS": "127.0.0.1/32"}
+    )
     service.start()
     yield service
     if service.process is not None and service.process.poll() is None:
