@@ -23,6 +23,8 @@ from tests.support.api import (
 from tests.support.images import jpeg_bytes, png_bytes, zip_bytes
 from tests.support.installation import Installation, installation
 from tests.support.s3 import S3Server
+from tests.support.tiny_model import write_tiny_bundle
+from tests.support.uploads import upload
 
 IMAGES = {f"{n}.png": png_bytes(n) for n in range(4)} | {"x.jpg": jpeg_bytes(9)}
 KEEP_HALF = {"select": {"keep_fraction": 0.5}, "pilot_images": 4}
@@ -90,6 +92,31 @@ class TestJobs:
         labelled = start_job(site, type="generate", image_set=image_set, model=model)
         site.settle()
         assert get_job(site, labelled["id"])["status"] == "succeeded"
+
+    def test_an_uploaded_archive_is_taken_in_and_labelled(self, site: Installation) -> None:
+        """On S3 the client sends the parts to the store, past the API."""
+        archive = upload(site, zip_bytes(IMAGES), "images.zip")
+        source = {"type": "upload", "upload": archive}
+        answer = site.client.post("/v1/image-sets", json={"source": source})
+        assert answer.status_code == 202, answer.text
+        image_set = answer.json()["image_set"]["id"]
+        site.settle()
+        job = start_job(site, type="generate", image_set=image_set, model="tiny")
+        site.settle()
+        job = get_job(site, job["id"])
+        assert (job["status"], job["counts"]["succeeded"]) == ("succeeded", 5)
+
+    def test_an_uploaded_model_labels(self, site: Installation, tmp_path: Path) -> None:
+        folder = write_tiny_bundle(tmp_path / "other", seed=1)
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        answer = site.client.post(
+            "/v1/models/other/versions", files=[("file", ("model.zip", zip_bytes(files)))]
+        )
+        assert answer.status_code == 202, answer.text
+        site.settle()
+        job = post_images(site, IMAGES, model="other")["job"]
+        site.settle()
+        assert get_job(site, job["id"])["status"] == "succeeded"
 
 
 def test_the_bytes_of_a_label_do_not_depend_on_the_store(
