@@ -5,7 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from domain import deletion
-from service.state import State
+from service.principals import Caller, Principal
+from service.state import ServiceState, State
+from storage.catalog.models import find_version
+from storage.catalog.owners import Owned, owner_of
+from storage.catalog.tables import AnnotationSetRow, ImageSetRow, JobRow
 
 router = APIRouter(prefix="/v1", tags=["deletion"])
 Force = Annotated[
@@ -18,30 +22,50 @@ Force = Annotated[
 VersionNumber = Annotated[int, Path(ge=1, le=999_999_999)]
 
 
+def _check_owner(state: ServiceState, caller: Principal, table: Owned, row_id: str) -> None:
+    """Let what others made be deleted by an admin alone; what is unknown is for others to say.
+
+    Raises:
+        Forbidden: another key made it.
+    """
+    with state.catalog.read() as session:
+        created_by = owner_of(session, table, row_id)
+    if created_by is not None:
+        caller.require_ownership(created_by)
+
+
 @router.delete("/image-sets/{image_set_id}", summary="Delete an image set", status_code=204)
-def delete_image_set(image_set_id: str, state: State, force: Force = False) -> None:
+def delete_image_set(image_set_id: str, state: State, caller: Caller, force: Force = False) -> None:
     """Its annotation sets go with it; images stay that other sets, jobs or labels refer to."""
+    _check_owner(state, caller, ImageSetRow, image_set_id)
     deletion.delete_image_set(state.catalog, image_set_id, force=force)
 
 
 @router.delete(
     "/annotation-sets/{annotation_set_id}", summary="Delete an annotation set", status_code=204
 )
-def delete_annotation_set(annotation_set_id: str, state: State, force: Force = False) -> None:
+def delete_annotation_set(
+    annotation_set_id: str, state: State, caller: Caller, force: Force = False
+) -> None:
     """What was measured with it stays in the results of its jobs."""
+    _check_owner(state, caller, AnnotationSetRow, annotation_set_id)
     deletion.delete_annotation_set(state.catalog, annotation_set_id, force=force)
 
 
 @router.delete("/jobs/{job_id}", summary="Delete a job", status_code=204)
-def delete_job(job_id: str, state: State, force: Force = False) -> None:
+def delete_job(job_id: str, state: State, caller: Caller, force: Force = False) -> None:
     """Its items go with it, and the labels that no other job shows."""
+    _check_owner(state, caller, JobRow, job_id)
     deletion.delete_job(state.catalog, job_id, force=force)
     state.queue.wake()
 
 
 @router.delete("/labels/{label_id}", summary="Delete a label", status_code=204)
-def delete_label(label_id: str, state: State, force: Force = False) -> None:
-    """Jobs that show it keep their item, without the label."""
+def delete_label(label_id: str, state: State, caller: Caller, force: Force = False) -> None:
+    """Jobs that show it keep their item, without the label. Needs the scope admin: jobs of several
+    keys may share a label.
+    """
+    caller.require("admin")
     deletion.delete_label(state.catalog, label_id, force=force)
 
 
@@ -49,7 +73,11 @@ def delete_label(label_id: str, state: State, force: Force = False) -> None:
     "/models/{name}/versions/{number}", summary="Delete a version of a model", status_code=204
 )
 def delete_model_version(
-    name: str, number: VersionNumber, state: State, force: Force = False
+    name: str, number: VersionNumber, state: State, caller: Caller, force: Force = False
 ) -> None:
     """Labels that it made stay. Its number is never given again."""
+    with state.catalog.read() as session:
+        row = find_version(session, name, number)
+    if row is not None:
+        caller.require_ownership(row.created_by)
     deletion.delete_model_version(state.catalog, name, number, force=force)

@@ -5,7 +5,6 @@ by the job that this starts, in a worker.
 """
 
 import hashlib
-import json
 from typing import Annotated, Any, BinaryIO, Final
 
 from fastapi import APIRouter, Path, Request
@@ -25,10 +24,12 @@ from formats.model_files import pickle_refused
 from formats.names import clean_file_name
 from formats.sniffing import ARCHIVE_HEAD_BYTES
 from service import openapi, rendering
+from service.admission import admit
 from service.idempotency import IdempotencyKey, OwnedKey, Ticket, fingerprint_of
 from service.principals import Caller, Principal
 from service.problems import validation_problem
 from service.state import ServiceState, State
+from service.strict_json import parse_json
 from service.uploads import Upload, fingerprint, read_upload
 from service.waiting import WaitingRoute
 from storage.catalog.tables import UploadRow
@@ -79,6 +80,7 @@ async def create_version(
 
 def _parsed(body: bytes) -> ModelVersionCreate:
     try:
+        parse_json(body)
         return ModelVersionCreate.model_validate_json(body)
     except ValidationError as error:
         raise validation_problem(list(error.errors())) from error
@@ -134,12 +136,12 @@ def _fields(upload: Upload) -> tuple[bool, dict[str, str]]:
             errors=[FieldProblem(pointer="/promote", detail="true or false")],
         )
     try:
-        metadata = json.loads(upload.fields.get("metadata", "{}"))
+        metadata = parse_json(upload.fields.get("metadata", "{}").encode())
         source = {"type": "upload", "upload": new_id("upl")}
         request = ModelVersionCreate.model_validate({"source": source, "metadata": metadata})
     except ValidationError as error:
         raise validation_problem(list(error.errors())) from error
-    except (ValueError, RecursionError) as error:
+    except ValidationProblem as error:
         raise ValidationProblem(
             "The form field 'metadata' is no JSON object of strings.",
             errors=[FieldProblem(pointer="/metadata", detail="not JSON")],
@@ -201,6 +203,7 @@ def _started(
         row = model_versions.create(
             session, name, request, state.settings.max_queued_images, caller.id
         )
+        admit(session, state, caller, row)
         body = rendering.job(session, row).model_dump_json()
         location = f"/v1/jobs/{row.id}"
         ticket.complete(session, 202, location, body)

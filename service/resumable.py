@@ -270,6 +270,8 @@ def complete_upload(
 
 
 @router.delete("/{upload_id}", status_code=204, summary="Abort an upload and delete its bytes")
-def abort_upload(upload_id: str, state: State) -> None:
+def abort_upload(upload_id: str, state: State, caller: Caller) -> None:
     """A complete one is deleted as well, unless a job reads it. Asking twice does no harm."""
+    with state.catalog.read() as session:
+        caller.require_ownership(use_cases.get(session, upload_id).created_by)
     use_cases.abort(state.catalog, state.objects, upload_id, state.settings)

@@ -128,9 +128,11 @@ def _change(state: ServiceState, schedule_id: str, request: ScheduleUpdate) -> S
 
 
 @router.delete("/{schedule_id}", status_code=204, summary="Remove a schedule; its jobs stay")
-def delete_schedule(schedule_id: str, state: State) -> None:
+def delete_schedule(schedule_id: str, state: State, caller: Caller) -> None:
     with state.catalog.write() as session:
-        schedules.delete_schedule(session, use_cases.get_schedule(session, schedule_id, lock=True))
+        row = use_cases.get_schedule(session, schedule_id, lock=True)
+        caller.require_ownership(row.created_by)
+        schedules.delete_schedule(session, row)
 
 
 @router.post("/{schedule_id}:pause", summary="Let due times pass")

@@ -254,3 +254,49 @@ class TestTable:
                 expected = [] if scope is OPEN else [{"ApiKey": [scope]}]
                 assert operation["security"] == expected, path
                 assert ({"401", "403"} <= set(operation["responses"])) == (scope is not OPEN)
+
+
+class TestOwnership:
+    """What another key made is deleted by an admin alone."""
+
+    def test_of_each_kind(self, tiny_site: Installation) -> None:
+        site = tiny_site
+        owner = make_key(site.catalog, "write", "train")[1]
+        other = make_key(site.catalog, "write", "train")[1]
+        admin = make_key(site.catalog, "admin")[1]
+        files = multipart({"a.png": png_bytes(1)})
+        image_set = site.client.post("/v1/image-sets", files=files, headers=owner).json()
+        job = site.client.post(
+            "/v1/jobs",
+            json={"type": "generate", "image_set": image_set["id"], "model": "tiny"},
+            headers=owner,
+        ).json()
+        site.settle()
+        items = site.client.get(job["links"]["items"], headers=owner).json()["items"]
+        upload = site.client.post(
+            "/v1/uploads", json={"file_name": "a.zip", "size_bytes": 10}, headers=owner
+        ).json()
+        schedule = site.client.post(
+            "/v1/schedules",
+            json={
+                "name": "nightly",
+                "cron": "0 2 * * *",
+                "job": {"type": "generate", "image_set": image_set["id"], "model": "tiny"},
+            },
+            headers=owner,
+        ).json()
+        label = f"/v1/labels/{items[0]['label_id']}"
+        for path in (
+            f"/v1/uploads/{upload['id']}", f"/v1/schedules/{schedule['id']}",
+            job["links"]["self"] + "?force=true", image_set["links"]["self"] + "?force=true",
+        ):  # fmt: skip
+            refused = site.client.delete(path, headers=other)
+            assert_problem(refused, 403, "forbidden")
+            assert site.client.delete(path, headers=owner).status_code == 204, path
+        for headers, status in ((owner, 403), (admin, 204)):
+            answer = site.client.delete(label + "?force=true", headers=headers)
+            # gone with its job, for who may ask
+            assert answer.status_code in (status, *((404, 410) if status == 204 else ()))
+        for headers, status in ((owner, 403), (admin, 204)):  # made on this machine, without a key
+            answer = site.client.delete("/v1/models/tiny/versions/1?force=true", headers=headers)
+            assert answer.status_code == status
