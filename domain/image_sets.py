@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
 from api_schemas.problems import Gone, NotFound, StateConflict
+from domain import stages
 from domain.entry_names import name_key, unique_names
 from storage.catalog import image_sets
 from storage.catalog.engine import Catalog
@@ -95,9 +96,11 @@ def store(objects: Objects, found: FoundFile) -> ReceivedFile:
         StorageUnavailable: the object store failed.
     """
     if found.image is None or found.file is None:
+        stages.refused("intake")
         return ReceivedFile(found.name, None, found.note, found.problem)
     key = image_key(found.image["digest"])
-    objects.put_new(key, found.file)
+    with stages.measured("intake", in_trace=False):
+        objects.put_new(key, found.file)
     return ReceivedFile(found.name, {**found.image, "object_key": key}, found.note)
 
 

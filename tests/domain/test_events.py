@@ -187,10 +187,11 @@ def test_nobody_else_changes_status_or_phase() -> None:
             if path == ROOT / "domain" / "job_states.py":
                 continue
             for node in ast.walk(ast.parse(path.read_text())):
-                targets = node.targets if isinstance(node, ast.Assign) else []
+                if not isinstance(node, ast.Assign):
+                    continue
                 found += [
                     f"{path.relative_to(ROOT)}:{node.lineno}"
-                    for target in targets
+                    for target in node.targets
                     if isinstance(target, ast.Attribute)
                     and target.attr in ("status", "phase")
                     and isinstance(target.value, ast.Name)

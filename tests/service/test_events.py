@@ -28,7 +28,7 @@ def finish(
     commit(catalog, claimed.lease, Commit(outcomes, close=True), LEASE_SECONDS)
 
 
-def stream(site: Installation, job_id: str, **options: Any) -> httpx.Response:
+def stream(site: Installation, job_id: str, **options: Any) -> Any:
     """The whole stream of a job that is done."""
     return site.client.get(f"/v1/jobs/{job_id}/events", **options)
 

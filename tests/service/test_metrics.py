@@ -10,6 +10,8 @@ from sqlalchemy import event, insert
 from domain.leases import Commit, commit
 from storage.catalog.engine import db_now
 from storage.catalog.tables import JobItemRow, JobRow
+from tests.support.api import post_set
+from tests.support.images import png_bytes
 from tests.support.installation import Installation
 from tests.support.rows import LEASE_SECONDS, add_job, claim_items, failure, success
 
@@ -122,6 +124,20 @@ class TestCatalog:
         scrape(site)
         assert not [s for s in statements if "job_item" in s]
         assert len([s for s in statements if "SELECT" in s]) <= 5
+
+
+class TestIntake:
+    def test_files_that_were_stored_and_refused(self, sqlite_site: Installation) -> None:
+        def count(outcome: str) -> float:
+            found = scrape(sqlite_site)
+            return of(found, "selvage_images_total", stage="intake", outcome=outcome) or 0
+
+        before = count("succeeded"), count("failed")
+        post_set(sqlite_site, {"a.png": png_bytes(1), "b.png": png_bytes(2), "c.png": b"no image"})
+        assert (count("succeeded"), count("failed")) == (before[0] + 2, before[1] + 1)
+        timed = of(scrape(sqlite_site), "selvage_stage_seconds_count", stage="intake")
+        assert timed is not None
+        assert timed >= 2
 
 
 class TestRequests:

@@ -26,7 +26,8 @@ class Reader:
     comments: list[str] = field(default_factory=list)
 
     def read(self, lines: Iterable[str]) -> Iterator[Received]:
-        event, data = "message", []
+        event = "message"
+        data: list[str] = []
         for line in lines:
             if not line:
                 if data:

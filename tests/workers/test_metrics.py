@@ -68,7 +68,7 @@ class TestJob:
         self, tiny_site: Installation, grown: Read, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail(*_: object) -> None:
-            raise OutOfMemory("too large")
+            raise OutOfMemory(1)
 
         monkeypatch.setattr(LabelPipeline, "predict", fail)
         post_images(tiny_site, {"a.png": png_bytes(1), "b.png": png_bytes(2)})
