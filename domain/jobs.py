@@ -286,6 +286,10 @@ def create_retry(
         raise StateConflict(
             "A model version is decided about once. POST the model again, as its next version."
         )
+    if old.type == "ingest":
+        raise StateConflict(
+            "An image set is filled once. Ask for the images again: POST /v1/image-sets."
+        )
     check_room(session, old.total, max_queued)
     pipeline = (
         PipelineConfig.model_validate(jobs.get_pipeline(session, old.pipeline_digest))

@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     max_json_bytes: int = Field(
         16 * 2**20, ge=2**10, description="Largest body that is not an upload of files"
     )
+    body_idle_seconds: float = Field(
+        60.0, gt=0, description="A request whose body stops coming for so long is answered 408"
+    )
     max_files_per_request: int = Field(10_000, ge=1, description="Files in one multipart request")
     max_image_bytes: int = Field(100 * 2**20, ge=2**10, description="Largest image file")
     max_image_pixels: int = Field(64_000_000, ge=1, description="Largest image, width × height")

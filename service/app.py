@@ -33,6 +33,7 @@ from service import (
 )
 from service.auth import Authentication
 from service.body_limit import BodyLimit
+from service.body_pace import BodyPace
 from service.envelope import Envelope
 from service.event_hub import EventHub
 from service.heads import HeadAsGet
@@ -121,6 +122,7 @@ def create_app(settings: Settings | None = None, state: ServiceState | None = No
         max_upload_bytes=settings.max_upload_bytes,
         max_json_bytes=settings.max_json_bytes,
     )
+    app.add_middleware(BodyPace, idle_seconds=settings.body_idle_seconds)
     app.add_middleware(Authentication)
     app.add_middleware(Envelope)
     for module in ROUTERS:

@@ -34,6 +34,7 @@ MAX_ERRORS = 100
 _SLUGS = {
     404: "not-found",
     405: "method-not-allowed",
+    408: "request-too-slow",
     413: "payload-too-large",
     414: "address-too-long",
     431: "headers-too-large",
@@ -41,6 +42,8 @@ _SLUGS = {
 _DETAILS = {
     404: NOTHING_HERE,
     405: "This address does not take that method. See /docs.",
+    408: "The body of the request stopped coming, or came too slowly. Send it again; over slow "
+    "lines send large files in parts: POST /v1/uploads.",
     413: "The request body is larger than this installation accepts (SELVAGE_MAX_UPLOAD_BYTES for "
     "files, SELVAGE_MAX_JSON_BYTES for all else). Send less at once.",
     414: "The address is too long. Send long values in the body.",
