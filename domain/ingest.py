@@ -15,7 +15,7 @@ from api_schemas.problems import NoUsableImage
 from domain import events, image_sets, job_states, jobs
 from domain.image_sets import Intake, WrittenBatch
 from domain.leases import LeaseLost
-from storage.catalog import chunks, items
+from storage.catalog import chunks, items, usage
 from storage.catalog import jobs as job_rows
 from storage.catalog.chunks import Lease
 from storage.catalog.engine import Catalog
@@ -114,8 +114,18 @@ def commit(
         if done:
             chunks.close(session, lease)
             _finish(session, job)
+        _count_bytes(session, job, intake)
     intake.written()
     return True
+
+
+def _count_bytes(session: Session, job: JobRow, intake: Intake) -> None:
+    """Count the bytes of images for the day of who asked; those of an upload were counted then."""
+    if job.params["source"]["type"] == "upload":
+        return
+    count = sum(file.image["size_bytes"] for file in intake.waiting if file.image is not None)
+    if count:
+        usage.add(session, job.created_by, stored_bytes=count)
 
 
 def _find(job: JobRow, count: int) -> None:

@@ -59,6 +59,13 @@ def check_job(session: Session, settings: Settings, job: JobRow) -> None:
             f"its limit of {limits.queued_images}. Try again later, or with fewer images.",
             RETRY_SECONDS,
         )
+    limit = limits.stored_bytes_per_day
+    if job.type == "ingest" and limit is not None and used.stored_bytes >= limit:
+        raise _exceeded(
+            f"This key stored {used.stored_bytes} bytes today; its limit is {limit} bytes a day "
+            "(UTC). Try again tomorrow.",
+            day.seconds_left,
+        )
     seconds = limits.device_seconds_per_day
     if seconds is not None and used.device_seconds >= seconds:
         raise _exceeded(
