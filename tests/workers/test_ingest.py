@@ -390,7 +390,6 @@ class TestSources:
 
         def iterate(self: S3Source, *_: Any, **__: Any) -> Iterator[Any]:
             raise SourceUnreachable("It did not answer.")
-            yield
 
         monkeypatch.setattr(S3Source, "iterate", iterate)
         asked = ask(site, {"type": "s3_prefix", "connection": lab})
