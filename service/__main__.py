@@ -29,7 +29,6 @@ def main() -> None:
     )
     with contextlib.suppress(KeyboardInterrupt):  # raised again after an orderly stop
         server.run()
-    tracing.shut_down()
     if not server.started:
         sys.exit("The API could not be started; the log says why.")
 
