@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -20,16 +20,22 @@ from api_schemas.problems import TooManyStreams
 from domain import jobs as use_cases
 from service import rendering
 from service.event_hub import EventHub
-from service.preferences import APPLIED_HEADER, parse
+from service.preferences import APPLIED_HEADER, Prefer, parse
 from storage.catalog.engine import Catalog
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 _JOB_LOCATION: Final = re.compile(r"/v1/jobs/(job_[0-9A-Za-z]+)")
 _ONE_JOB: Final = "/v1/jobs/{job_id}"
+_PREFER: Final = get_args(Prefer)[1]
 
 
 class WaitingRoute(APIRoute):
     """A route that honours `Prefer: wait=n` where its answer is about one job."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if options.get("status_code") == 202 or path == _ONE_JOB:  # then the document tells of it
+            options["dependencies"] = [*(options.get("dependencies") or []), _PREFER]
+        super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Handler:
         """Return the handler of the endpoint, with the wait behind it."""

@@ -482,3 +482,16 @@ class TestWait:
             answer = live.client().get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=20"})
         assert answer.status_code == 200
         assert "preference-applied" not in answer.headers
+
+    def test_the_document_tells_of_it(self, sqlite_site: Installation) -> None:
+        paths = sqlite_site.client.get("/openapi.json").json()["paths"]
+
+        def headers(path: str, method: str) -> list[str]:
+            found = paths[path][method].get("parameters", [])
+            return [p["name"].lower() for p in found if p["in"] == "header"]
+
+        for path, method in (
+            ("/v1/jobs", "post"), ("/v1/pseudo-labels", "post"), ("/v1/jobs/{job_id}", "get"),
+        ):  # fmt: skip
+            assert headers(path, method).count("prefer") == 1
+        assert "prefer" not in headers("/v1/jobs", "get")
