@@ -53,10 +53,10 @@ class ReceivedFile:
 
 @dataclass(frozen=True)
 class WrittenBatch:
-    """Files that are entries now: the rows, in order, and how many of each status."""
+    """Files that are entries now: the rows, in order, and the bytes of those that are new."""
 
     rows: list[dict[str, Any]]
-    counts: dict[str, int]
+    stored_bytes: int
 
 
 @dataclass
@@ -81,7 +81,9 @@ class Intake:
         for row in rows:
             counts[row["status"]] += 1
         image_sets.grow(session, self.image_set_id, **counts)
-        return WrittenBatch(rows, counts)
+        new = {row["image_digest"] for row in rows if row["status"] == "accepted"}
+        stored_bytes = sum(i["size_bytes"] for digest, i in images.items() if digest in new)
+        return WrittenBatch(rows, stored_bytes)
 
     def written(self) -> None:
         """Forget what was committed."""

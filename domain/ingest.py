@@ -12,15 +12,17 @@ from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
 from api_schemas.problems import NoUsableImage
-from domain import events, image_sets, job_states, jobs
+from domain import events, image_sets, job_states, jobs, quotas
 from domain.image_sets import Intake, WrittenBatch
 from domain.leases import LeaseLost
-from storage.catalog import chunks, items, usage
+from domain.settings import Settings
+from storage.catalog import chunks, items
 from storage.catalog import jobs as job_rows
 from storage.catalog.chunks import Lease
 from storage.catalog.engine import Catalog
 from storage.catalog.tables import ImageSetRow, JobRow
 
+COUNTED_BEFORE: Final = "upload"  # its bytes were counted when they came
 # a file that cannot be used is an item with a reason, however many there are
 FAILURE_POLICY: Final = {"max_failed_fraction": 1.0, "min_failed_images": 1}
 
@@ -88,7 +90,7 @@ def commit(
     intake: Intake,
     cursor: dict[str, Any],
     *,
-    lease_seconds: float,
+    settings: Settings,
     done: bool = False,
 ) -> bool:
     """Write what waits, all or nothing; False, and nothing written, when the job is over.
@@ -99,10 +101,11 @@ def commit(
 
     Raises:
         LeaseLost: the chunk is not ours any more; nothing was written.
+        QuotaExceeded: who asked may not store so much today; nothing was written.
     """
     with catalog.write() as session:
         job = job_rows.lock_job(session, lease.job_id)
-        if not chunks.renew(session, lease, lease_seconds):
+        if not chunks.renew(session, lease, settings.lease_seconds):
             raise LeaseLost(lease.chunk_id)
         if job.status != "running":
             return False
@@ -114,18 +117,10 @@ def commit(
         if done:
             chunks.close(session, lease)
             _finish(session, job)
-        _count_bytes(session, job, intake)
+        if batch.stored_bytes and job.params["source"]["type"] != COUNTED_BEFORE:
+            quotas.reserve_bytes(session, settings, job.created_by, batch.stored_bytes)
     intake.written()
     return True
-
-
-def _count_bytes(session: Session, job: JobRow, intake: Intake) -> None:
-    """Count the bytes of images for the day of who asked; those of an upload were counted then."""
-    if job.params["source"]["type"] == "upload":
-        return
-    count = sum(file.image["size_bytes"] for file in intake.waiting if file.image is not None)
-    if count:
-        usage.add(session, job.created_by, stored_bytes=count)
 
 
 def _find(job: JobRow, count: int) -> None:

@@ -3,11 +3,13 @@
 import time
 from typing import Any, Final
 
+from api_schemas.problems import QuotaExceeded
 from domain import ingest
 from domain.image_sets import ReceivedFile
 from domain.leases import ClaimedChunk
 from storage.catalog import chunks
 from workers.committing import Draining, JobOver
+from workers.run_chunk import JobHopeless
 from workers.runtime import Runtime
 
 FLUSH_SECONDS: Final = 2.0
@@ -117,14 +119,17 @@ class IngestWriter:
         self._commit({"place": self.place}, done=True)
 
     def _commit(self, cursor: dict[str, Any], *, done: bool = False) -> None:
-        written = ingest.commit(
-            self._runtime.catalog,
-            self._lease,
-            self._intake,
-            cursor,
-            lease_seconds=self._runtime.settings.lease_seconds,
-            done=done,
-        )
+        try:
+            written = ingest.commit(
+                self._runtime.catalog,
+                self._lease,
+                self._intake,
+                cursor,
+                settings=self._runtime.settings,
+                done=done,
+            )
+        except QuotaExceeded as problem:
+            raise JobHopeless(problem) from problem
         self._committed_at = time.monotonic()
         if not written:
             raise JobOver("ingest")

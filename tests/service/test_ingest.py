@@ -261,6 +261,17 @@ class TestUrls:
         assert (failed["status"], failed["problem"]["code"]) == ("failed", "state-conflict")
         assert "cancelled" in failed["problem"]["detail"]
 
+    def test_the_quota_of_a_day_ends_the_job(self, catalog_url: str, tmp_path: Path) -> None:
+        pages = {f"/{i}.png": png_bytes(i) for i in range(3)}
+        limit = len(pages["/0.png"]) + 1
+        changes = {"quota_stored_bytes_per_day": limit}
+        with open_site(catalog_url, tmp_path / "data", **changes) as site, serve(pages) as web:
+            asked = ask_urls(site, web, *pages)
+            site.settle()
+            job = assert_consistent(site.catalog, asked["job"]["id"])
+            assert (job.status, job.error["code"]) == ("failed", "quota-exceeded")
+            assert get_set(site, asked)["problem"]["code"] == "quota-exceeded"
+
     def test_many_files_in_batches(self, site: Installation) -> None:
         count = 2 * BATCH_FILES + 7
         images = [png_bytes(i) for i in range(10)]
