@@ -31,6 +31,7 @@ from service import (
     schedules,
     system,
 )
+from service.allowed_methods import AllowedMethods
 from service.auth import Authentication
 from service.body_limit import BodyLimit
 from service.body_pace import BodyPace
@@ -115,6 +116,7 @@ def create_app(settings: Settings | None = None, state: ServiceState | None = No
         docs_url=None,
         redoc_url=None,
     )
+    app.state.allowed_methods = AllowedMethods(module.router for module in ROUTERS)
     problems.install(app)
     app.add_middleware(HeadAsGet)  # the last one added is the first that a request meets
     app.add_middleware(

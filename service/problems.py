@@ -20,6 +20,7 @@ from api_schemas.problems import (
     ValidationProblem,
 )
 from formats.errors import InputRefused
+from service.allowed_methods import AllowedMethods
 from storage.object_errors import disk_full, is_full_disk
 
 log = structlog.get_logger("service")
@@ -84,7 +85,11 @@ def error_response(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, RequestValidationError):
         return problem_response(request, validation_problem(list(error.errors())).problem())
     if isinstance(error, HTTPException):
-        return problem_response(request, _http_problem(error), dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            allowed: AllowedMethods = request.app.state.allowed_methods
+            headers["Allow"] = allowed.header(request.url.path) or headers.get("Allow", "")
+        return problem_response(request, _http_problem(error), headers)
     if isinstance(error, OSError) and is_full_disk(error):
         return error_response(request, disk_full())
     if isinstance(error, CATALOG_ERRORS):
