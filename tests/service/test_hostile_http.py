@@ -218,3 +218,6 @@ class TestEveryOperation:
                 if method not in allowed:
                     # `{id}` also takes what ends in `:verb`, which then is no name of anything
                     assert answer.status in (404, 405, 422), (method, path)
+                    if answer.status == 405:
+                        said = set(answer.headers["allow"].split(", "))
+                        assert said - {"HEAD"} == allowed, (method, path)
