@@ -149,7 +149,9 @@ class Collector:
             return self._take(units)
         except IntegrityError:
             if len(units) == 1:
-                # A row appeared at this very moment; the next look sees it.
+                log.error("the catalog refers to what seemed unreachable", unit=units[0])
+                with self.catalog.write() as session:
+                    unreachable.forget(session, units)
                 return []
             return [unit for one in units for unit in self._take_safely([one])]
 
