@@ -132,9 +132,7 @@ def _items_of_set(session: Session, job: JobRow) -> list[dict[str, Any]]:
 def _items_of_retried(session: Session, job: JobRow) -> list[dict[str, Any]]:
     assert job.retry_of is not None
     rows = []
-    olds = items.list_items(
-        session, job.retry_of, after_position=job.planned - 1, limit=BATCH_ROWS
-    )
+    olds = items.list_items(session, job.retry_of, after_position=job.planned - 1, limit=BATCH_ROWS)
     live = labels.get_labels(session, [old.label_id for old in olds if old.label_id])
     for old in olds:
         row = _item(job, old.position, old.external_id, old.file_name, old.image_digest)
