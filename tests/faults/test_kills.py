@@ -30,7 +30,13 @@ def check_whole(running: Running, job_id: str, reference: Reference) -> None:
 
 @pytest.mark.parametrize(
     "marker",
-    ["workers.child", "workers.parent --device", "-m service", "workers.scheduler", "valkey-server"],
+    [
+        "workers.child",
+        "workers.parent --device",
+        "-m service",
+        "workers.scheduler",
+        "valkey-server",
+    ],
 )
 def test_kill_9_of_a_process(running: Running, reference: Reference, marker: str) -> None:
     job_id = running.submit(reference.files, seed=next(SEEDS))
