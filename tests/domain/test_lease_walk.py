@@ -144,7 +144,7 @@ class LeaseWalk(RuleBasedStateMachine):
             ).events
         numbers = [e.seq for e in found]
         assert numbers == sorted(set(numbers))
-        by_type = {t: [e for e in found if e.type == t] for t in EVENT_TYPES}
+        by_type = {str(t): [e for e in found if e.type == t] for t in EVENT_TYPES}
         assert by_type["job.status"][-1].data["status"] == job.status
         assert by_type["stage.status"][-1].data["step"] == ("label" if is_done(job) else job.phase)
         items = get_items(self.catalog, self.job_id)

@@ -47,9 +47,12 @@ def test_a_wake_up_arrives_also_after_the_broker_died(tmp_path: Path, monkeypatc
 
 def _kill_and_restart(running: RunningBroker) -> None:
     old = running.kill()
-    wait_for(
-        lambda: running.supervisor.step(0.02) or running.supervisor.pids().get("broker") != old
-    )
+
+    def is_back() -> bool:
+        running.supervisor.step(0.02)
+        return running.supervisor.pids().get("broker") != old
+
+    wait_for(is_back)
     running.wait_until_it_answers()
 
 
