@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from api_schemas.json_types import Integer, Number
+
 Scope = Literal["read", "write", "train", "admin"]
 KeyName = Annotated[
     str, StringConstraints(min_length=1, max_length=128), Field(examples=["nightly import"])
@@ -16,14 +18,14 @@ class Quota(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    jobs: int | None = Field(None, ge=0, lt=2**53, description="Unfinished jobs")
-    queued_images: int | None = Field(
+    jobs: Integer | None = Field(None, ge=0, lt=2**53, description="Unfinished jobs")
+    queued_images: Integer | None = Field(
         None, ge=0, lt=2**53, description="Unfinished images of its jobs"
     )
-    stored_bytes_per_day: int | None = Field(
+    stored_bytes_per_day: Integer | None = Field(
         None, ge=0, lt=2**53, description="Bytes uploaded on one day (UTC)"
     )
-    device_seconds_per_day: float | None = Field(
+    device_seconds_per_day: Number | None = Field(
         None, ge=0, lt=2**53, description="Seconds of work by all workers on one day (UTC)"
     )
 

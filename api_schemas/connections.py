@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
+from api_schemas.json_types import Truth
 from api_schemas.problems import Problem
 
 ConnectionKind = Literal["s3", "http"]
@@ -31,10 +32,10 @@ class S3Config(BaseModel):
     )
     region: str = Field("us-east-1", pattern=r"^[a-z0-9-]{1,64}$")
     prefix: str = Field("", max_length=512, description="Where keys begin; ends in a slash")
-    path_style: bool | None = Field(
+    path_style: Truth | None = Field(
         None, description="The bucket in the path instead of the host; by default with an endpoint"
     )
-    anonymous: bool = Field(False, description="Do not sign: the bucket is public")
+    anonymous: Truth = Field(False, description="Do not sign: the bucket is public")
     access_key_id: str | None = Field(None, pattern=r"^[\x21-\x7e]{1,256}$")
 
 

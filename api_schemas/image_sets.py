@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from api_schemas.ids import UploadId
 from api_schemas.jobs import NO_ZERO_BYTE, Job
+from api_schemas.json_types import Integer
 from api_schemas.problems import Problem
 
 MAX_URLS: Final = 100_000
@@ -117,7 +118,7 @@ class PrefixSource(BaseModel):
         max_length=64,
         description="Only keys that end so, in upper or lower case; an empty list takes all",
     )
-    max_files: int | None = Field(None, ge=1, le=10_000_000)
+    max_files: Integer | None = Field(None, ge=1, le=10_000_000)
 
 
 class ManifestSource(BaseModel):

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from api_schemas.ids import AnnotationSetId, ImageSetId, JobId
+from api_schemas.json_types import Integer, Number, Truth
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import Problem
 
@@ -70,11 +71,11 @@ class FailurePolicy(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    max_failed_fraction: float = Field(0.5, gt=0.0, le=1.0)
-    min_failed_images: int = Field(
+    max_failed_fraction: Number = Field(0.5, gt=0.0, le=1.0)
+    min_failed_images: Integer = Field(
         20, ge=1, description="The fraction counts only from this many failed images on"
     )
-    max_attempts: int | None = Field(
+    max_attempts: Integer | None = Field(
         None,
         ge=1,
         le=10,
@@ -94,7 +95,7 @@ class JobCreateBase(BaseModel):
     deadline_at: Time | None = Field(
         None, description="What is not done by then is cancelled; the job ends `expired`"
     )
-    priority: int = Field(0, ge=-100, le=100, description="Higher goes first")
+    priority: Integer = Field(0, ge=-100, le=100, description="Higher goes first")
     failure_policy: FailurePolicy = FailurePolicy()
     metadata: Metadata = Field(default_factory=dict)
 
@@ -158,9 +159,9 @@ class AdaptJobCreate(JobCreateBase):
     type: Literal["adapt"]
     image_set: ImageSetId
     model: ModelReference
-    sample_images: int = Field(128, ge=2, le=4096, description="Images used, chosen by digest")
-    seed: int = Field(0, ge=0, lt=2**31)
-    promote: bool = Field(False, description="Let the bare model name mean the new version")
+    sample_images: Integer = Field(128, ge=2, le=4096, description="Images used, chosen by digest")
+    seed: Integer = Field(0, ge=0, lt=2**31)
+    promote: Truth = Field(False, description="Let the bare model name mean the new version")
 
 
 JobCreate = Annotated[

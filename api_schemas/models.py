@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api_schemas.ids import UploadId
 from api_schemas.jobs import Metadata
+from api_schemas.json_types import Truth
 from api_schemas.ontologies import Ontology
 from api_schemas.problems import Problem
 
@@ -59,7 +60,7 @@ class ModelVersionCreate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: ModelSource
-    promote: bool = Field(
+    promote: Truth = Field(
         False, description="Let the bare model name mean the new version, once it is ready"
     )
     metadata: Metadata = Field(default_factory=dict)

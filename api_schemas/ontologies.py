@@ -15,16 +15,18 @@ from pydantic import (
     model_validator,
 )
 
+from api_schemas.json_types import Integer
+
 IGNORE_INDEX = 255
 MAX_CLASSES = 255
 
-ColourByte = Annotated[int, Field(ge=0, le=255)]
+ColourByte = Annotated[Integer, Field(ge=0, le=255)]
 
 
 class OntologyClass(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: int = Field(ge=0, lt=MAX_CLASSES, description="Value in the label PNG")
+    id: Integer = Field(ge=0, lt=MAX_CLASSES, description="Value in the label PNG")
     name: str = Field(min_length=1, max_length=128)
     kind: Literal["stuff", "thing"] = "stuff"
     color: tuple[ColourByte, ColourByte, ColourByte]
@@ -72,7 +74,7 @@ ClassName = Annotated[
 class OntologyClassCreate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    id: int | None = Field(
+    id: Integer | None = Field(
         None, ge=0, lt=MAX_CLASSES, description="Value in the label PNG; by default the position"
     )
     name: ClassName
@@ -83,7 +85,7 @@ class OntologyClassCreate(BaseModel):
     aliases: tuple[ClassName, ...] = Field(
         (), max_length=32, description="Other names that mean this class in files from outside"
     )
-    train_id: int | None = Field(
+    train_id: Integer | None = Field(
         None, ge=0, le=IGNORE_INDEX, description="Id in files for training; 255 = ignored there"
     )
 

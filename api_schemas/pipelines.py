@@ -8,8 +8,10 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from api_schemas.json_types import Integer, Number, Truth
+
 STAGES: Final = ("predict", "rectify", "select", "aggregate", "correct")
-Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
+Fraction = Annotated[Number, Field(gt=0.0, le=1.0)]
 
 
 class PredictConfig(BaseModel):
@@ -17,14 +19,14 @@ class PredictConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    flip: bool = Field(False, description="Average with the mirrored image")
-    scales: tuple[Annotated[float, Field(ge=0.25, le=4.0)], ...] = Field(
+    flip: Truth = Field(False, description="Average with the mirrored image")
+    scales: tuple[Annotated[Number, Field(ge=0.25, le=4.0)], ...] = Field(
         (1.0,), min_length=1, max_length=5, description="Average over these image scales"
     )
-    window_px: int = Field(
+    window_px: Integer = Field(
         1024, ge=64, le=8192, description="Larger images are read through windows of this side"
     )
-    overlap: float = Field(0.25, ge=0.0, le=0.5, description="Share of a window's side")
+    overlap: Number = Field(0.25, ge=0.0, le=0.5, description="Share of a window's side")
 
 
 class SelectConfig(BaseModel):
@@ -34,7 +36,7 @@ class SelectConfig(BaseModel):
 
     mode: Literal["global", "class_balanced"] = "class_balanced"
     keep_fraction: Fraction = Field(0.7, description="Share of pixels to keep, of all or per class")
-    thresholds: Annotated[float, Field(ge=0, le=1)] | tuple[Fraction, ...] | None = Field(
+    thresholds: Annotated[Number, Field(ge=0, le=1)] | tuple[Fraction, ...] | None = Field(
         None, description="Fixed confidence thresholds (one, or one per class): no pilot is run"
     )
     scope: Literal["set", "image"] = Field(

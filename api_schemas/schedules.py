@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from api_schemas.jobs import JobCreate
+from api_schemas.json_types import Truth
 from api_schemas.problems import Problem
 
 Overlap = Literal["skip", "queue"]
@@ -70,7 +71,7 @@ class ScheduleCreate(_JobTemplate):
     job: JobCreate
     overlap: OverlapField = "skip"
     catch_up_seconds: CatchUpSeconds = 3600.0
-    paused: bool = False
+    paused: Truth = False
 
 
 class ScheduleUpdate(_JobTemplate):
@@ -81,7 +82,7 @@ class ScheduleUpdate(_JobTemplate):
     time_zone: TimeZone | None = None
     overlap: OverlapField | None = None
     catch_up_seconds: CatchUpSeconds | None = None
-    paused: bool | None = None
+    paused: Truth | None = None
 
 
 class Schedule(BaseModel):

@@ -5,11 +5,12 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from api_schemas.json_types import Integer
 from api_schemas.problems import Problem
 
 MAX_PARTS: Final = 10_000
 UploadStatus = Literal["open", "completing", "complete", "aborted"]
-PartNumber = Annotated[int, Field(ge=1, le=MAX_PARTS)]
+PartNumber = Annotated[Integer, Field(ge=1, le=MAX_PARTS)]
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 ETag = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
@@ -20,11 +21,11 @@ class UploadCreate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     file_name: str = Field(min_length=1, max_length=1024, examples=["night.zip"])
-    size_bytes: int = Field(ge=1, lt=2**53, description="Size of the whole file")
+    size_bytes: Integer = Field(ge=1, lt=2**53, description="Size of the whole file")
     sha256: Sha256 | None = Field(
         None, description="Of the whole file, in hex; checked when the upload is completed"
     )
-    part_bytes: int | None = Field(
+    part_bytes: Integer | None = Field(
         None,
         ge=1,
         lt=2**53,

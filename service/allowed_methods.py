@@ -21,7 +21,7 @@ class AllowedMethods:
         for router in routers:
             for route in router.routes:
                 if isinstance(route, APIRoute):
-                    methods[route.path_format] |= route.methods
+                    methods[route.path_format] |= route.methods or set()
                     self._patterns[route.path_format] = route.path_regex
         self._methods = dict(methods)
 

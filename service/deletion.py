@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from domain import deletion
+from service.path_types import VERSION
 from service.principals import Caller, Principal
 from service.state import ServiceState, State
 from storage.catalog.models import find_version
@@ -70,7 +71,7 @@ def delete_label(label_id: str, state: State, caller: Caller, force: Force = Fal
 
 
 @router.delete(
-    "/models/{name}/versions/{number}", summary="Delete a version of a model", status_code=204
+    f"/models/{{name}}/versions/{VERSION}", summary="Delete a version of a model", status_code=204
 )
 def delete_model_version(
     name: str, number: VersionNumber, state: State, caller: Caller, force: Force = False

@@ -8,6 +8,7 @@ from api_schemas.models import Model, ModelPage, ModelVersion, ModelVersionPage
 from domain import models as use_cases
 from service import rendering
 from service.paging import PageSize, PageToken, decode_token, encode_token
+from service.path_types import VERSION
 from service.state import State
 from storage.catalog import models
 
@@ -40,14 +41,14 @@ def list_versions(name: str, state: State) -> ModelVersionPage:
     return ModelVersionPage(versions=[rendering.model_version(row) for row in rows])
 
 
-@router.post("/{name}/versions/{number}:promote", summary="Let the bare name mean this version")
+@router.post(f"/{{name}}/versions/{VERSION}:promote", summary="Let the bare name mean this version")
 def promote_version(name: str, number: VersionNumber, state: State) -> Model:
     row = use_cases.promote(state.catalog, name, number)
     with state.catalog.read() as session:
         return rendering.model(row, models.count_versions(session, name))
 
 
-@router.get("/{name}/versions/{number}", summary="One version of a model")
+@router.get(f"/{{name}}/versions/{VERSION}", summary="One version of a model")
 def get_version(name: str, number: VersionNumber, state: State) -> ModelVersion:
     with state.catalog.read() as session:
         return rendering.model_version(use_cases.get_version(session, name, number))

@@ -23,6 +23,7 @@ from service import openapi
 from service.etags import IfNoneMatch, is_current, not_modified
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.paging import PageSize, PageToken, decode_token, encode_token
+from service.path_types import VERSION
 from service.principals import Caller
 from service.state import ServiceState, State
 from storage.catalog import ontologies
@@ -155,7 +156,7 @@ def get_cvat_labels(ontology_id: str, state: State, if_none_match: IfNoneMatch =
 
 
 @router.get(
-    "/models/{name}/versions/{number}/ontology",
+    f"/models/{{name}}/versions/{VERSION}/ontology",
     response_model=Ontology,
     responses=NOT_MODIFIED,
     summary="The classes of a model version",
@@ -169,7 +170,7 @@ def get_model_ontology(
 
 
 @router.get(
-    "/models/{name}/versions/{number}/ontology/label-studio-config",
+    f"/models/{{name}}/versions/{VERSION}/ontology/label-studio-config",
     response_class=Response,
     responses=XML_RESPONSES,
     summary="The labelling configuration of a Label Studio project for a model's classes",
@@ -182,7 +183,7 @@ def get_model_label_studio_config(
 
 
 @router.get(
-    "/models/{name}/versions/{number}/ontology/cvat-labels",
+    f"/models/{{name}}/versions/{VERSION}/ontology/cvat-labels",
     response_model=list[CvatLabel],
     responses=NOT_MODIFIED,
     summary="The labels of a CVAT task for a model's classes",

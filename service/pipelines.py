@@ -17,6 +17,7 @@ from domain import pipelines as use_cases
 from service import openapi
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.paging import PageSize, PageToken, decode_position, decode_token, encode_token
+from service.path_types import VERSION
 from service.principals import Caller
 from service.state import State
 from storage.catalog import pipelines
@@ -108,7 +109,7 @@ def list_pipeline_versions(
     )
 
 
-@router.get("/{name}/versions/{number}", summary="One version of a pipeline")
+@router.get(f"/{{name}}/versions/{VERSION}", summary="One version of a pipeline")
 def get_pipeline_version(name: str, number: VersionNumber, state: State) -> PipelineVersion:
     with state.catalog.read() as session:
         return _rendered(use_cases.get_version(session, name, number))

@@ -1,5 +1,6 @@
 """POST /v1/pseudo-labels: images and a model in, a job that labels them out."""
 
+import re
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -43,6 +44,7 @@ FIELDS = {
     "failure_policy",
 }
 UNKNOWN_SET = "set_00000000000000000000000000"
+WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
 REPORTED_PROBLEMS = 100
 
 
@@ -148,9 +150,12 @@ def parse_fields(fields: dict[str, str]) -> GenerateJobCreate:
     for field in ("pipeline", "metadata", "failure_policy"):
         if field in fields and not (field == "pipeline" and _is_name(fields[field])):
             document[field] = _json_object(field, fields[field])
-    for field in ("pipeline", "priority", "schedule_at", "deadline_at"):
+    for field in ("pipeline", "schedule_at", "deadline_at"):
         if field in fields:
             document.setdefault(field, fields[field])
+    if "priority" in fields:
+        text = fields["priority"]
+        document["priority"] = int(text) if WHOLE_NUMBER.fullmatch(text) else text
     try:
         return GenerateJobCreate.model_validate(document)
     except ValidationError as error:

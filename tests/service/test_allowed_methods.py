@@ -27,3 +27,9 @@ def test_the_header_of_a_405(sqlite_site: Installation) -> None:
     answer = sqlite_site.client.put("/v1/jobs/job_1:cancel")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert answer.json()["code"] == "method-not-allowed"
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, "9" * 30, "-1", "one", "1.0"])
+def test_versions_that_no_model_has(sqlite_site: Installation, number: str) -> None:
+    answer = sqlite_site.client.get(f"/v1/models/demo/versions/{number}")
+    assert answer.status_code in (404, 422)
