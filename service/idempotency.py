@@ -20,6 +20,7 @@ from api_schemas.problems import (
     IdempotencyKeyReused,
     ValidationProblem,
 )
+from service.accepted import job_headers
 from service.principals import Caller
 from service.state import ServiceState
 from storage.catalog import idempotency
@@ -103,7 +104,9 @@ class Ticket:
                     headers={"Retry-After": "2"},
                 )
             headers = {"Idempotency-Replayed": "true"}
-            if row.location:
+            if row.location and row.status_code == 202:
+                headers |= job_headers(row.location)
+            elif row.location:
                 headers["Location"] = row.location
             self._completed = True
             return Response(row.body, row.status_code, headers, media_type="application/json")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Query
+from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response, StreamingResponse
 
 from api_schemas.jobs import (
@@ -20,7 +20,9 @@ from api_schemas.jobs import (
 from domain import jobs as use_cases
 from domain.job_creation import create_job as create_row
 from service import openapi, rendering
+from service.accepted import accepted
 from service.admission import admit
+from service.etags import IfNoneMatch, is_current, not_modified
 from service.filters import ITEM_FIELDS, JOB_FIELDS, parse_filter, parse_order
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.paging import (
@@ -45,11 +47,6 @@ from storage.catalog.tables import JobItemRow, LabelRow
 
 router = APIRouter(prefix="/v1", tags=["jobs"], route_class=WaitingRoute)
 RESULT_PAGE_ROWS = 500
-
-
-def _accepted(body: str, location: str) -> Response:
-    headers = {"Location": location, "Retry-After": "1"}
-    return Response(body, 202, headers, media_type="application/json")
 
 
 @router.post("/jobs", status_code=202, response_model=Job, summary="Start a job")
@@ -77,7 +74,7 @@ def create_job(
         location = f"/v1/jobs/{row.id}"
         ticket.complete(session, 202, location, body)
     state.queue.wake()
-    return _accepted(body, location)
+    return accepted(body, location)
 
 
 @router.get("/jobs", summary="List jobs, newest first")
@@ -131,7 +128,7 @@ def list_jobs(
 def get_job(
     job_id: str,
     state: State,
-    if_none_match: Annotated[str | None, Header(description="ETag you have")] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     with state.catalog.read() as session:
         row = use_cases.get_job(session, job_id)
@@ -140,8 +137,8 @@ def get_job(
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if not job.done:
         headers["Retry-After"] = "1"
-    if if_none_match == etag:
-        return Response(status_code=304, headers=headers)
+    if is_current(if_none_match, etag):
+        return not_modified(headers)
     return Response(job.model_dump_json(), 200, headers, media_type="application/json")
 
 
@@ -219,7 +216,7 @@ def cancel_job(job_id: str, state: State) -> Response:
     with state.catalog.read() as session:
         row = use_cases.get_job(session, job_id)
         body = rendering.job(session, row).model_dump_json()
-    return _accepted(body, f"/v1/jobs/{job_id}")
+    return accepted(body, f"/v1/jobs/{job_id}")
 
 
 @router.post(
@@ -251,4 +248,4 @@ def retry_job(
         location = f"/v1/jobs/{row.id}"
         ticket.complete(session, 202, location, body)
     state.queue.wake()
-    return _accepted(body, location)
+    return accepted(body, location)

@@ -24,6 +24,7 @@ from formats.model_files import pickle_refused
 from formats.names import clean_file_name
 from formats.sniffing import ARCHIVE_HEAD_BYTES
 from service import openapi, rendering
+from service.accepted import accepted
 from service.admission import admit
 from service.idempotency import IdempotencyKey, OwnedKey, Ticket, fingerprint_of
 from service.principals import Caller, Principal
@@ -208,5 +209,4 @@ def _started(
         location = f"/v1/jobs/{row.id}"
         ticket.complete(session, 202, location, body)
     state.queue.wake()
-    headers = {"Location": location, "Retry-After": "1"}
-    return Response(body, 202, headers, media_type="application/json")
+    return accepted(body, location)

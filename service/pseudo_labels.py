@@ -18,6 +18,7 @@ from domain import jobs as use_cases
 from domain import models
 from domain.job_fields import common_fields, resolve_pipeline
 from service import openapi, rendering
+from service.accepted import accepted
 from service.admission import admit
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.image_sets import checked_name, report_of
@@ -127,8 +128,7 @@ def _create(
                 location = f"/v1/jobs/{job.id}"
                 ticket.complete(session, 202, location, body)
     state.queue.wake()
-    headers = {"Location": location, "Retry-After": "1"}
-    return Response(body, 202, headers, media_type="application/json")
+    return accepted(body, location)
 
 
 def parse_fields(fields: dict[str, str]) -> GenerateJobCreate:

@@ -20,6 +20,7 @@ from api_schemas.problems import FieldProblem, StateConflict, ValidationProblem
 from domain import connections, ingest, jobs, uploads
 from domain.ingest import IngestRequest
 from service import rendering
+from service.accepted import accepted
 from service.admission import admit
 from service.idempotency import OwnedKey, Ticket, fingerprint_of
 from service.principals import Principal
@@ -73,8 +74,7 @@ def create_remote_set(
             ticket.complete(session, 202, location, body)
             admit(session, state, caller, job)
     state.queue.wake()
-    headers = {"Location": location, "Retry-After": "1"}
-    return Response(body, 202, headers, media_type="application/json")
+    return accepted(body, location)
 
 
 def _ingest_request(

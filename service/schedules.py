@@ -18,6 +18,7 @@ from api_schemas.schedules import (
 )
 from domain import schedules as use_cases
 from service import openapi, rendering
+from service.accepted import accepted
 from service.admission import admit, admit_type
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.paging import PageSize, PageToken, decode_seconds, decode_token, encode_token
@@ -166,8 +167,7 @@ def run_schedule(
         location = f"/v1/jobs/{job.id}"
         ticket.complete(session, 202, location, body)
     state.queue.wake()
-    headers = {"Location": location, "Retry-After": "1"}
-    return Response(body, 202, headers, media_type="application/json")
+    return accepted(body, location)
 
 
 @router.get("/{schedule_id}/ticks", summary="What became of the due times, latest first")

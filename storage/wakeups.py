@@ -14,7 +14,7 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 
 
 async def listen(broker_url: str, wake: Callable[[], Any]) -> None:
-    """Call `wake` at each wake-up until cancelled; while the broker is away, try again and again."""
+    """Call `wake` at each wake-up until cancelled; while the broker is away, keep trying."""
     pause = FIRST_PAUSE_SECONDS
     client = redis.asyncio.Redis.from_url(
         broker_url, socket_connect_timeout=2, health_check_interval=30

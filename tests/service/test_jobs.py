@@ -198,3 +198,16 @@ class TestCancelAndRetry:
         job_id = post_images(tiny_site, IMAGES)["job"]["id"]
         answer = tiny_site.client.post(f"/v1/jobs/{job_id}:retry", json={"only": "some"})
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/only")
+
+
+def test_the_answer_says_how_to_follow_the_job(tiny_site: Installation) -> None:
+    image_set = post_set(tiny_site, {"a.png": png_bytes(1, 8, 8)})["id"]
+    body = {"type": "generate", "image_set": image_set, "model": "tiny"}
+    key = {"Idempotency-Key": "follow"}
+    first, again = (tiny_site.client.post("/v1/jobs", json=body, headers=key) for _ in range(2))
+    location = f"/v1/jobs/{first.json()['id']}"
+    for answer in (first, again):
+        assert (answer.status_code, answer.headers["Location"]) == (202, location)
+        assert answer.headers["Link"] == f'<{location}/events>; rel="monitor"'
+        assert answer.headers["Retry-After"] == "1"
+    assert again.headers["Idempotency-Replayed"] == "true"
