@@ -9,6 +9,7 @@ from selvage_client.errors import (
     UnexpectedAnswer,
     WaitTimeout,
 )
+from selvage_client.events import JobEvent
 from selvage_client.retrying import RetryPolicy
 from selvage_client.sync_client import Selvage
 
@@ -16,6 +17,7 @@ __all__ = [
     "AsyncSelvage",
     "DownloadReport",
     "InvalidInput",
+    "JobEvent",
     "RetryPolicy",
     "Selvage",
     "SelvageError",

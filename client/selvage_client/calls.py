@@ -1,11 +1,13 @@
 """What a call of the API is: a value that the transports send and parse. No I/O."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote
 
+from selvage_client.errors import invalid_input
 from selvage_client.multipart import MultipartBody
 
 AnswerT = TypeVar("AnswerT")
@@ -15,28 +17,35 @@ PAGE_SIZE: Final = 200
 UPLOAD_ANSWER_SECONDS: Final = 600.0
 
 
+Moment = datetime | timedelta | str
+Body = Iterable[bytes]  # read while it is sent; every iteration yields the same
+
+
 @dataclass(frozen=True)
 class Call(Generic[AnswerT]):
-    """One request.
+    """One request. What it carries is not in its repr: it may be a secret.
 
     Attributes:
+        path: below the address of the service; of a call `to_store` the whole address.
         parse: bytes of a good answer → its value; raises `ValidationError` for a strange one.
         answer_seconds: patience for the answer, where it is more than the client's timeout.
+        to_store: it goes straight to an object store, and carries nothing that is the service's.
     """
 
     method: str
     path: str
     parse: Callable[[bytes], AnswerT]
     params: Mapping[str, str | int] = field(default_factory=dict)
-    json: Any = None
-    body: MultipartBody | None = None
+    json: Any = field(default=None, repr=False)
+    body: Body | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     answer_seconds: float | None = None
+    to_store: bool = False
 
     @property
     def what(self) -> str:
-        """Method and path, for messages."""
-        return f"{self.method} {self.path}"
+        """Method and path, for messages; without the query, which may be a signature."""
+        return f"{self.method} {self.path.partition('?')[0]}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,7 @@ def upload(
     parse: Callable[[bytes], AnswerT],
     body: MultipartBody,
     idempotency_key: str | None,
+    handling: str | None = None,
 ) -> Call[AnswerT]:
     """Return a POST of files, with its length stated and patience for its answer."""
     headers = {
@@ -79,9 +89,25 @@ def upload(
         "Content-Length": str(body.size_bytes),
         **_key(idempotency_key),
     }
+    if handling is not None:
+        headers["Prefer"] = f"handling={handling}"
     return Call(
         "POST", path, parse, body=body, headers=headers, answer_seconds=UPLOAD_ANSWER_SECONDS
     )
+
+
+def get(path: str, parse: Callable[[bytes], AnswerT]) -> Call[AnswerT]:
+    """Return a GET of one thing."""
+    return Call("GET", path, parse)
+
+
+def delete(path: str, *, force: bool = False) -> Call[None]:
+    """Return a DELETE; with `force` what refers to the thing does not protect it."""
+    return Call("DELETE", path, nothing, params={"force": "true"} if force else {})
+
+
+def nothing(_: bytes) -> None:
+    """Read the answer of a call that has none."""
 
 
 def listing(
@@ -100,3 +126,21 @@ def _key(idempotency_key: str | None) -> dict[str, str]:
 def segment(value: str) -> str:
     """Return a value as one segment of a path, whatever characters it has."""
     return quote(value, safe="")
+
+
+def moment(name: str, value: Moment | None) -> str | None:
+    """Return a point in time as the wire has it; a `timedelta` counts from now.
+
+    Raises:
+        InvalidInput: a `datetime` without a zone: nobody knows which hour it means.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, timedelta):
+        value = datetime.now(UTC) + value
+    if value.tzinfo is None:
+        raise invalid_input(
+            f"{name} has no time zone. Pass an aware datetime, such as datetime.now(UTC) + "
+            "timedelta(hours=2), or the timedelta alone."
+        )
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -8,6 +8,7 @@ from api_schemas.jobs import Job
 from api_schemas.problems import PROBLEM_TYPE_BASE, FieldProblem, Problem
 
 NO_ANSWER_STATUS: Final = 0
+STORE_REFUSED: Final = "store-refused"
 
 
 class SelvageError(Exception):

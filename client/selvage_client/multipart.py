@@ -1,7 +1,7 @@
 """Multipart bodies that are read from disk while they are sent, and can be sent again."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -108,7 +108,7 @@ class MultipartBody:
 class AsyncBody:
     """The same body for an asynchronous client; disk reads happen in a thread."""
 
-    def __init__(self, body: MultipartBody) -> None:
+    def __init__(self, body: Iterable[bytes]) -> None:
         self._body = body
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

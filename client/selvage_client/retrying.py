@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from api_schemas.problems import Problem
 from selvage_client.errors import (
+    STORE_REFUSED,
     SelvageError,
     ServiceUnreachable,
     UnexpectedAnswer,
@@ -20,7 +21,10 @@ from selvage_client.errors import (
 )
 
 RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
-IN_PROGRESS: Final = "idempotency-in-progress"
+STORE_RETRIED_STATUSES: Final = RETRIED_STATUSES | {500}
+# Somebody else is at it, often an earlier try of the same call: what it does becomes our answer.
+IN_PROGRESS: Final = frozenset({"idempotency-in-progress", "upload-busy"})
+TOO_MANY_STREAMS: Final = "too-many-streams"  # polling works at once, waiting may not
 RETRIED_ERRORS: Final = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
 
 
@@ -82,22 +86,28 @@ class Attempts:
         self._started = clock()
         self._tried = 0
 
-    def after_error(self, error: httpx.TransportError) -> float:
+    def after_error(self, error: httpx.TransportError, store: str | None = None) -> float:
         """Return the pause in seconds before the next try.
+
+        Args:
+            store: the object store that was asked, if it was not the service.
 
         Raises:
             ServiceUnreachable: there is none.
         """
         self._tried += 1
         allowed = self._policy.attempts
-        if isinstance(error, httpx.ConnectError) and not self._answered_before:
+        if isinstance(error, httpx.ConnectError) and not (self._answered_before or store):
             allowed = min(allowed, self._policy.first_contact_attempts)
         if not isinstance(error, RETRIED_ERRORS) or self._tried >= allowed:
-            raise unreachable(self._url, error) from error
+            raise unreachable(self._url, error, store) from error
         return self._policy.delay_seconds(self._tried, random.random(), None)
 
-    def after_answer(self, response: httpx.Response) -> float | None:
+    def after_answer(self, response: httpx.Response, store: str | None = None) -> float | None:
         """Return None for a good answer, else the pause in seconds before the next try.
+
+        Args:
+            store: the object store that answered, if it was not the service.
 
         Raises:
             SelvageError: the answer is an error and there is no next try.
@@ -105,7 +115,10 @@ class Attempts:
         if response.is_success:
             return None
         self._tried += 1
-        problem = read_problem(response, self._url, self._what)
+        if store is None:
+            problem = read_problem(response, self._url, self._what)
+        else:
+            problem = store_problem(response.status_code, store)
         retry_after = retry_after_seconds(response.headers.get("retry-after"), datetime.now(UTC))
         patient = (retry_after or 0.0) <= self._policy.longest_retry_after_seconds
         if not patient or not self._worth_another(response.status_code, problem.code):
@@ -113,9 +126,12 @@ class Attempts:
         return self._policy.delay_seconds(self._tried, random.random(), retry_after)
 
     def _worth_another(self, status: int, code: str) -> bool:
-        if code == IN_PROGRESS:
+        if code in IN_PROGRESS:
             return self._clock() - self._started < self._policy.in_progress_seconds
-        return status in RETRIED_STATUSES and self._tried < self._policy.attempts
+        if code == TOO_MANY_STREAMS:
+            return False
+        retried = STORE_RETRIED_STATUSES if code == STORE_REFUSED else RETRIED_STATUSES
+        return status in retried and self._tried < self._policy.attempts
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:
@@ -151,6 +167,21 @@ def read_problem(response: httpx.Response, url: str, what: str) -> Problem:
         )
 
 
+def store_problem(status: int, store: str) -> Problem:
+    """Return the problem for an object store that refuses; its own words hold addresses."""
+    if status in (401, 403):
+        what = "The link may have expired, or the clock of this machine or the store is wrong"
+    else:
+        what = "See the log of the store"
+    return Problem(
+        type="about:blank",
+        title="The object store refused",
+        status=status,
+        detail=f"The object store at {store} answered {status}. {what}; then try again.",
+        code=STORE_REFUSED,
+    )
+
+
 def unexpected_answer(url: str, what: str) -> UnexpectedAnswer:
     """Return the error for an answer that does not match the wire contract."""
     detail = (
@@ -160,9 +191,16 @@ def unexpected_answer(url: str, what: str) -> UnexpectedAnswer:
     return UnexpectedAnswer(client_problem("unexpected-answer", "Unexpected answer", detail))
 
 
-def unreachable(url: str, error: httpx.TransportError) -> ServiceUnreachable:
+def unreachable(
+    url: str, error: httpx.TransportError, store: str | None = None
+) -> ServiceUnreachable:
     """Return the error for an address that gives no answer, or stops in the middle of one."""
-    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+    if store is not None:
+        detail = (
+            f"The object store at {store} does not answer ({type(error).__name__}). The service at "
+            f"{url} sends files by way of it: this machine must reach it as well."
+        )
+    elif isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
         detail = (
             f"The service at {url} did not answer in time. "
             "See its log for what it is busy with, then try again with more patience."

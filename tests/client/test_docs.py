@@ -1,5 +1,6 @@
 """The pages about the client name only what is there."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -26,7 +27,11 @@ def test_examples_are_python_and_use_methods_that_exist(page: Path) -> None:
 def test_the_table_of_methods_is_complete() -> None:
     table = PAGES[0].read_text(encoding="utf-8").split("| for | methods |")[1].split("\n\n")[0]
     named = set(re.findall(r"`(\w+)[`(]", table))
-    there = {name for name in vars(Selvage) if not name.startswith("_")} - {"close"}
+    there = {
+        name
+        for name, _ in inspect.getmembers(Selvage, inspect.isfunction)
+        if not name.startswith("_")
+    } - {"close"}
     assert named == there
 
 

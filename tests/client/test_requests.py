@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from selvage_client import requests
 from selvage_client.errors import InvalidInput
+from selvage_client.requests.pipelines import pipeline_json
 
 from api_schemas.pipelines import PipelineConfig
 from tests.client.fake_service import ANNOTATION_SET_ID, SET_ID
@@ -21,26 +22,26 @@ from tests.client.fake_service import ANNOTATION_SET_ID, SET_ID
 def test_a_pipeline_is_sent_as_far_as_it_is_given(
     pipeline: requests.Pipeline, sent: dict[str, Any]
 ) -> None:
-    assert requests.pipeline_json(pipeline) == sent
+    assert pipeline_json(pipeline) == sent
 
 
 def test_a_wrong_pipeline_names_its_fields() -> None:
     with pytest.raises(InvalidInput) as caught:
-        requests.pipeline_json({"predict": {"scales": []}, "typo": 1})
+        pipeline_json({"predict": {"scales": []}, "typo": 1})
     assert [error.pointer for error in caught.value.problem.errors] == ["/predict/scales", "/typo"]
     assert "/typo" in str(caught.value)
 
 
 def test_what_is_not_given_is_left_to_the_service() -> None:
-    request = requests.generate(SET_ID, "demo", None, {"priority": 5, "metadata": None})
-    call = requests.create_job(request, "k")
+    request = requests.jobs.generate(SET_ID, "demo", None, {"priority": 5, "metadata": None})
+    call = requests.jobs.create_job(request, "k")
     assert call.json == {"type": "generate", "image_set": SET_ID, "model": "demo", "priority": 5}
     assert call.headers == {"Idempotency-Key": "k"}
 
 
 def test_an_evaluate_job_may_have_a_pipeline() -> None:
-    request = requests.evaluate(ANNOTATION_SET_ID, None, "demo:1", {"select": None}, {})
-    assert requests.create_job(request, None).json == {
+    request = requests.jobs.evaluate(ANNOTATION_SET_ID, None, "demo:1", {"select": None}, {})
+    assert requests.jobs.create_job(request, None).json == {
         "type": "evaluate",
         "annotation_set": ANNOTATION_SET_ID,
         "model": "demo:1",
@@ -50,23 +51,23 @@ def test_an_evaluate_job_may_have_a_pipeline() -> None:
 
 def test_a_wrong_job_is_not_sent() -> None:
     with pytest.raises(InvalidInput, match="image_set"):
-        requests.create_job(requests.adapt("nonsense", "demo", {}), None)
+        requests.jobs.create_job(requests.jobs.adapt("nonsense", "demo", {}), None)
 
 
 def test_every_post_has_a_key_of_its_own() -> None:
-    keys = {requests.cancel("job_1").headers["Idempotency-Key"] for _ in range(3)}
+    keys = {requests.jobs.cancel("job_1").headers["Idempotency-Key"] for _ in range(3)}
     assert len(keys) == 3
 
 
 def test_ids_cannot_leave_their_place_in_the_path() -> None:
-    assert requests.job("../models?x#y").path == "/v1/jobs/..%2Fmodels%3Fx%23y"
-    assert requests.artifact("lab_1", "stages/predict.png").path == (
+    assert requests.jobs.job("../models?x#y").path == "/v1/jobs/..%2Fmodels%3Fx%23y"
+    assert requests.labels.artifact("lab_1", "stages/predict.png").path == (
         "/v1/labels/lab_1/artifacts/stages/predict.png"
     )
 
 
 def test_an_upload_states_its_length_and_fields() -> None:
-    call = requests.pseudo_labels(
+    call = requests.images.pseudo_labels(
         [],
         model="demo",
         pipeline={"keep_stages": True},
@@ -84,6 +85,6 @@ def test_an_upload_states_its_length_and_fields() -> None:
 
 
 def test_pages_follow_their_token() -> None:
-    listing = requests.jobs("running", None)
+    listing = requests.jobs.jobs("running", None)
     assert listing.page(None).params == {"page_size": 200, "status": "running"}
     assert listing.page("t").params == {"page_size": 200, "status": "running", "page_token": "t"}

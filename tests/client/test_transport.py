@@ -4,7 +4,7 @@ import httpx
 import pytest
 from selvage_client.calls import Call
 from selvage_client.errors import InvalidInput, ServiceUnreachable, UnexpectedAnswer
-from selvage_client.requests import job, jobs, results
+from selvage_client.requests.jobs import job, jobs, results
 from selvage_client.retrying import RetryPolicy
 from selvage_client.transport import LineSplitter, Options, SyncTransport, service_url
 

@@ -1,0 +1,31 @@
+"""Every call of the API: what to send and what comes back, one module for each resource. No I/O."""
+
+from selvage_client.requests import (
+    connections,
+    images,
+    jobs,
+    keys,
+    labels,
+    models,
+    ontologies,
+    pipelines,
+    schedules,
+    system,
+    uploads,
+)
+from selvage_client.requests.pipelines import Pipeline
+
+__all__ = [
+    "Pipeline",
+    "connections",
+    "images",
+    "jobs",
+    "keys",
+    "labels",
+    "models",
+    "ontologies",
+    "pipelines",
+    "schedules",
+    "system",
+    "uploads",
+]
