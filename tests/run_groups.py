@@ -43,7 +43,7 @@ def pytest_group(
 
 def all_groups() -> list[Group]:
     """Return the groups in the order in which they run."""
-    service = ("tests/service", "tests/workers", "tests/faults")
+    service = ("tests/service", "tests/workers", "tests/contract", "tests/faults")
     label_path = ("tests/models",)
     docs = ("tests/docs",)
     return [
