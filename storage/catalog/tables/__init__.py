@@ -1,0 +1,66 @@
+"""The tables. Times are seconds since the epoch by the database's clock; JSON columns hold plain
+documents of `api_schemas`; text columns with a closed set of values say which in a comment.
+"""
+
+from storage.catalog.tables.access import ApiKeyRow, IdempotencyRow, UsageRow
+from storage.catalog.tables.base import LOCAL, Base, Digest, Id, Principal, Status
+from storage.catalog.tables.images import (
+    AnnotationRow,
+    AnnotationSetRow,
+    ImageRow,
+    ImageSetEntryRow,
+    ImageSetRow,
+)
+from storage.catalog.tables.jobs import (
+    ChunkRow,
+    EventRow,
+    JobItemRow,
+    JobRow,
+    LabelRow,
+    ScheduleRow,
+    ScheduleTickRow,
+)
+from storage.catalog.tables.models import (
+    ModelRow,
+    ModelVersionRow,
+    OntologyRow,
+    PipelineRow,
+    PipelineVersionRow,
+)
+from storage.catalog.tables.operations import LockRow, UnreachableObjectRow, WorkerRow
+from storage.catalog.tables.sources import ConnectionRow, UploadPartRow, UploadRow
+
+__all__ = [
+    "AnnotationRow",
+    "AnnotationSetRow",
+    "ApiKeyRow",
+    "Base",
+    "ChunkRow",
+    "ConnectionRow",
+    "Digest",
+    "EventRow",
+    "Id",
+    "IdempotencyRow",
+    "ImageRow",
+    "ImageSetEntryRow",
+    "ImageSetRow",
+    "JobItemRow",
+    "JobRow",
+    "LOCAL",
+    "LabelRow",
+    "LockRow",
+    "ModelRow",
+    "ModelVersionRow",
+    "OntologyRow",
+    "PipelineRow",
+    "PipelineVersionRow",
+    "Principal",
+    "ScheduleRow",
+    "ScheduleTickRow",
+    "Status",
+    "UnreachableObjectRow",
+    "UploadPartRow",
+    "UploadRow",
+    "UsageRow",
+    "WorkerRow",
+]
