@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event, insert
 
 from domain.leases import Commit, commit
+from service.http_metrics import METHODS
 from storage.catalog.engine import db_now
 from storage.catalog.tables import JobItemRow, JobRow
 from tests.support.api import post_set
@@ -168,15 +169,7 @@ class TestRequests:
         for (name, labels), _ in samples_of(text).items():
             if name.startswith("selvage_http_requests"):
                 values = dict(labels)
-                assert values["method"] in (
-                    "GET",
-                    "HEAD",
-                    "POST",
-                    "DELETE",
-                    "PATCH",
-                    "PUT",
-                    "other",
-                )
+                assert values["method"] in METHODS | {"other"}
                 assert values["route"] == "none" or values["route"].startswith("/")
                 assert "job_" not in values["route"].replace("{job_id}", "")
                 assert len(values["route"]) < 80

@@ -28,8 +28,9 @@ def jpeg_bytes(seed: int = 0, height_px: int = 24, width_px: int = 32) -> bytes:
 
 
 def zip_bytes(files: dict[str, bytes]) -> bytes:
+    """A zip of these files: the same bytes at any time of the day."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in files.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data)
     return buffer.getvalue()
