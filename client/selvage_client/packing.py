@@ -1,4 +1,4 @@
-"""A model as one archive."""
+"""A model, or many images, as one archive."""
 
 import os
 import tempfile
@@ -10,6 +10,7 @@ from typing import Final
 
 from selvage_client.errors import invalid_input
 from selvage_client.multipart import FilePart, file_part
+from selvage_client.uploads import image_parts
 
 PICKLE_SUFFIXES: Final = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 CONFIG_FILES: Final = ("bundle.json", "config.json")
@@ -52,6 +53,25 @@ def model_archive(source: str | os.PathLike[str]) -> Iterator[Path]:
             for file in files:
                 if file.is_file():
                     archive.write(file, file.name)
+        yield packed
+
+
+@contextmanager
+def images_archive(source: Path) -> Iterator[Path]:
+    """Yield images as one file: an archive or an image as it is, a folder as a temporary zip.
+
+    Raises:
+        InvalidInput: there is nothing to send.
+    """
+    if not source.is_dir():
+        image_parts(source)
+        yield source
+        return
+    with tempfile.TemporaryDirectory(prefix="selvage-") as folder:
+        packed = Path(folder) / f"{source.resolve().name or 'images'}.zip"
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+            for part in image_parts(source):
+                archive.write(source / part.file_name, part.file_name)
         yield packed
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,9 @@ def test_examples_are_python_and_use_methods_that_exist(page: Path) -> None:
     assert examples
     for example in examples:
         compile(example, page.name, "exec")
-        for method in re.findall(r"\bclient\.(\w+)\(", example):
-            assert hasattr(Selvage, method)
-            assert hasattr(AsyncSelvage, method)
+        for client in (Selvage("http://fake"), AsyncSelvage("http://fake")):
+            for path in re.findall(r"\bclient\.([\w.]+)\(", example):
+                assert callable(attrgetter(path)(client)), path
 
 
 def test_the_table_of_methods_is_complete() -> None:
@@ -35,10 +36,23 @@ def test_the_table_of_methods_is_complete() -> None:
     assert named == there
 
 
+def test_the_table_of_groups_is_complete() -> None:
+    text = PAGES[0].read_text(encoding="utf-8").split("| group | methods |")[1].split("\n\n")[0]
+    rows = re.findall(r"\| `client\.(\w+)` \| (.*) \|", text)
+    client = Selvage("http://fake")
+    for group, methods in rows:
+        members = inspect.getmembers(type(getattr(client, group)), inspect.isfunction)
+        there = {name for name, _ in members if not name.startswith("_")}
+        assert set(re.findall(r"`(\w+)`", methods)) == there, group
+    assert {group for group, _ in rows} == set(vars(client)) - {"url", "_transport"}
+
+
 def test_the_table_of_commands_names_commands() -> None:
     text = PAGES[0].read_text(encoding="utf-8")
-    commands = set(re.findall(r"`selvage ((?:models )?[a-z]+)", text)) - {"up"}
-    assert len(commands) == 9
+    groups = "models|jobs|image-sets|uploads|connections|schedules|pipelines"
+    pattern = rf"`selvage ((?:(?:{groups}) )?(?:create-from |create )?[a-z0-9-]+)"
+    commands = set(re.findall(pattern, text)) - {"up"}
+    assert len(commands) == 24
     for command in sorted(commands):
         result = CliRunner().invoke(build_app(), [*command.split(), "--help"])
         assert result.exit_code == 0, command

@@ -4,12 +4,23 @@ from importlib.metadata import entry_points
 
 import typer
 
-from selvage_client.cli import jobs, label, models
+from selvage_client.cli import (
+    connections,
+    image_sets,
+    jobs,
+    label,
+    models,
+    pipelines,
+    schedules,
+    submit,
+    system,
+    uploads,
+)
 from selvage_client.cli.rim import FriendlyGroup
 from selvage_client.errors import SelvageError, client_problem
 
 COMMANDS_GROUP = "selvage.commands"
-OPERATOR_COMMANDS = ("up", "worker", "scheduler", "db", "settings")
+OPERATOR_COMMANDS = ("up", "worker", "scheduler", "db", "settings", "gc", "keys", "secrets")
 OPERATOR_MODEL_COMMANDS = ("add", "convert")
 _ANY_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -24,9 +35,16 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    jobs.register(app)
     label.register(app)
+    submit.register(app)
+    jobs.register(app)
+    uploads.register(app)
+    system.register(app)
     app.add_typer(models.group(), name="models")
+    app.add_typer(image_sets.group(), name="image-sets")
+    app.add_typer(connections.group(), name="connections")
+    app.add_typer(pipelines.group(), name="pipelines")
+    app.add_typer(schedules.group(), name="schedules")
     _add_operator_commands(app)
     return app
 

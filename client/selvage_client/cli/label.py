@@ -15,6 +15,7 @@ from selvage_client.cli import flows
 from selvage_client.cli.bars import clock
 from selvage_client.cli.consoles import output_console
 from selvage_client.cli.options import (
+    ApiKey,
     Images,
     Json,
     ModelName,
@@ -43,6 +44,7 @@ def label(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the labels.")],
     pipeline: PipelineFile = None,
     url: Url = None,
+    api_key: ApiKey = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(help="Folder of the embedded service.  [default: as for `selvage up`]"),
@@ -53,7 +55,7 @@ def label(
     check_model(model)
     check_folder(out)
     config = read_pipeline(pipeline)
-    with _service(url, data_dir) as address, Selvage(address) as client:
+    with _service(url, data_dir) as address, Selvage(address, api_key) as client:
         created = flows.send(client, images, model, config)
         with flows.resumable(_resume_hint(created.job.id, out, url, data_dir)):
             job = flows.watch_job(client, created.job.id)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from api_schemas.jobs import Job
 from api_schemas.models import Model, ModelVersion
+from api_schemas.problems import Problem
 from selvage_client.cli.bars import clock, images_done, job_facts
 
 STATUS_STYLES: Mapping[str, str] = {
@@ -19,6 +20,9 @@ STATUS_STYLES: Mapping[str, str] = {
     "cancelled": "dim",
     "expired": "dim",
     "ready": "green",
+    "complete": "green",
+    "active": "green",
+    "aborted": "dim",
     "rejected": "red",
 }
 
@@ -56,6 +60,11 @@ def jobs_table(jobs: Iterable[Job]) -> Table:
     return table
 
 
+def local_time(moment: datetime) -> str:
+    """Return a time of the service by the clock of this machine."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
 def age(past: timedelta) -> str:
     """Return such as `40 s`, `5 min`, `3 h` or `12 d`."""
     seconds = max(0, int(past.total_seconds()))
@@ -73,17 +82,36 @@ def job_details(job: Job) -> Group:
     if job.model:
         rows.append(("model", escape(job.model)))
     rows.append(("image set", job.image_set or "–"))
-    rows.append(("created", f"{job.created_at.astimezone():%Y-%m-%d %H:%M:%S}"))
+    rows.append(("created", local_time(job.created_at)))
     if job.started_at and job.finished_at:
         rows.append(("took", clock((job.finished_at - job.started_at).total_seconds())))
-    if job.retry_of:
-        rows.append(("retry of", job.retry_of))
+    rows += _origin(job)
     rows += [(f"  {name}", escape(value)) for name, value in job.metadata.items()]
     if job.result:
         rows += [(f"  {name}", escape(value)) for name, value in flat(job.result)]
     if job.error:
-        rows.append(("error", f"[red]{escape(job.error.title)}.[/red] {escape(job.error.detail)}"))
+        rows.append(("error", problem_text(job.error)))
     return Group(facts_table(rows))
+
+
+def _origin(job: Job) -> Iterator[tuple[str, str]]:
+    """Yield what not every job has: where it comes from, and its times."""
+    named = {
+        "pipeline": job.pipeline_name,
+        "retry of": job.retry_of,
+        "refined from": job.refined_from,
+        "schedule": job.schedule,
+    }
+    yield from ((name, value) for name, value in named.items() if value)
+    if job.schedule_at is not None:
+        yield "not before", local_time(job.schedule_at)
+    if job.deadline_at is not None:
+        yield "deadline", local_time(job.deadline_at)
+
+
+def problem_text(problem: Problem) -> str:
+    """Return what is wrong in red and what to do, as rich markup."""
+    return f"[red]{escape(problem.title)}.[/red] {escape(problem.detail)}"
 
 
 def flat(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

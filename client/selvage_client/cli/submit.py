@@ -1,0 +1,128 @@
+"""`selvage submit | refine`: jobs that make labels."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from api_schemas.labels import PseudoLabelsCreated
+from selvage_client.cli import flows
+from selvage_client.cli.consoles import errors_console, output_console
+from selvage_client.cli.options import (
+    ApiKey,
+    DeadlineAt,
+    Images,
+    JobId,
+    Json,
+    ModelName,
+    PipelineFile,
+    Priority,
+    ScheduleAt,
+    Url,
+    Wait,
+    check_model,
+    read_pipeline,
+    read_time,
+)
+from selvage_client.cli.tables import job_details, reasons_table
+from selvage_client.packing import images_archive
+from selvage_client.sync_client import Selvage
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands that start jobs."""
+    app.command()(submit)
+    app.command()(refine)
+
+
+def submit(
+    images: Images,
+    model: ModelName,
+    wait: Wait = False,
+    pipeline: PipelineFile = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse all files if one of them cannot be used.")
+    ] = False,
+    schedule_at: ScheduleAt = None,
+    deadline_at: DeadlineAt = None,
+    priority: Priority = None,
+    upload: Annotated[
+        bool,
+        typer.Option("--upload", help="Send as one archive, in parts that can be resumed."),
+    ] = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    json: Json = False,
+) -> None:
+    """Send images to a service and start a job that labels them."""
+    check_model(model)
+    options: dict[str, Any] = {
+        "schedule_at": read_time(schedule_at),
+        "deadline_at": read_time(deadline_at),
+        "priority": priority,
+    }
+    config = read_pipeline(pipeline)
+    with Selvage(url, api_key) as client:
+        if upload:
+            image_set = _send_archive(client, images, model, url)
+            job = client.generate(image_set, model, pipeline=config, **options)
+            flows.start_and_tell(client, job, wait=wait, json=json, url=url)
+        options["handling"] = "strict" if strict else None
+        created = flows.send(client, images, model, config, **options)
+        if wait:
+            with flows.resumable(flows.watch_hint(created.job.id, url)):
+                job = flows.watch_job(client, created.job.id)
+            created = created.model_copy(update={"job": job})
+    _tell(created, wait=wait, json=json)
+
+
+def refine(
+    job: JobId,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="By default the labels' model, in its current version."),
+    ] = None,
+    pipeline: PipelineFile = None,
+    wait: Wait = False,
+    schedule_at: ScheduleAt = None,
+    deadline_at: DeadlineAt = None,
+    priority: Priority = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    json: Json = False,
+) -> None:
+    """Label the images of a job again with another model or pipeline; what stays is taken over."""
+    config = read_pipeline(pipeline)
+    start, deadline = read_time(schedule_at), read_time(deadline_at)
+    with Selvage(url, api_key) as client:
+        started = client.refine(
+            job,
+            model=model,
+            pipeline=config,
+            schedule_at=start,
+            deadline_at=deadline,
+            priority=priority,
+        )
+        flows.start_and_tell(client, started, wait=wait, json=json, url=url)
+
+
+def _send_archive(client: Selvage, images: Path, model: str, url: str | None) -> str:
+    """Upload images as one archive, let the service take them in; return the image set."""
+    flows.check_model_exists(client, model)
+    with images_archive(images) as archive:
+        upload = flows.send_in_parts(client, archive)
+    return flows.take_in(client, {"type": "upload", "upload": upload.id}, images.name, url)
+
+
+def _tell(created: PseudoLabelsCreated, *, wait: bool, json: bool) -> None:
+    job = created.job
+    if rejected := flows.rejected_files(created.image_set):
+        errors_console().print(reasons_table(rejected))
+    if json:
+        typer.echo(created.model_dump_json(indent=2))
+    elif wait:
+        output_console().print(job_details(job))
+    else:
+        typer.echo(job.id)
+    if wait:
+        raise typer.Exit(flows.exit_code(job))
