@@ -1,11 +1,16 @@
 import json
+import secrets
+import traceback
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from selvage_client import requests
+from selvage_client.calls import Moment, moment
 from selvage_client.errors import InvalidInput
 from selvage_client.requests.pipelines import pipeline_json
 
+from api_schemas.image_sets import UploadSource
 from api_schemas.pipelines import PipelineConfig
 from tests.client.fake_service import ANNOTATION_SET_ID, SET_ID
 
@@ -88,3 +93,49 @@ def test_pages_follow_their_token() -> None:
     listing = requests.jobs.jobs("running", None)
     assert listing.page(None).params == {"page_size": 200, "status": "running"}
     assert listing.page("t").params == {"page_size": 200, "status": "running", "page_token": "t"}
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (None, None),
+        ("2026-11-20T02:00:00Z", "2026-11-20T02:00:00Z"),
+        (datetime(2026, 11, 20, 2, tzinfo=timezone(timedelta(hours=1))), "2026-11-20T01:00:00Z"),
+    ],
+)
+def test_times_are_sent_with_their_zone(given: Moment | None, sent: str | None) -> None:
+    assert moment("schedule_at", given) == sent
+
+
+def test_a_timedelta_counts_from_now() -> None:
+    sent = moment("deadline_at", timedelta(hours=2))
+    assert sent is not None
+    ahead = datetime.fromisoformat(sent) - datetime.now(UTC)
+    assert timedelta(minutes=119) < ahead <= timedelta(hours=2)
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    request = requests.jobs.generate(SET_ID, "demo", None, {"deadline_at": datetime(2026, 1, 1)})
+    with pytest.raises(InvalidInput, match="deadline_at has no time zone"):
+        requests.jobs.create_job(request)
+
+
+def test_a_secret_is_in_no_repr_and_no_traceback() -> None:
+    config = {"base_url": "https://data.example.com/"}
+    secret = secrets.token_hex()
+    call = requests.connections.create("web", "http", config, {"bearer_token": secret})
+    assert call.json["secrets"] == {"bearer_token": secret}
+    assert secret not in repr(call)
+    with pytest.raises(InvalidInput, match="/secrets") as caught:
+        requests.connections.create("web", "http", config, {"wrong_name": secret})
+    assert secret not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_source_is_sent_as_far_as_it_is_given() -> None:
+    source = {"type": "s3_prefix", "connection": "lab", "prefix": "n/", "max_files": 3}
+    assert requests.images.create_image_set_from(source).json == {"source": source}
+    model = UploadSource(type="upload", upload="upl_01J9Z3N6V1QG8T2B4C5D6E7F8G")
+    call = requests.images.create_image_set_from(model, name="night")
+    assert call.json == {"name": "night", "source": model.model_dump()}
+    with pytest.raises(InvalidInput, match="/source"):
+        requests.images.create_image_set_from({"type": "urls"})
