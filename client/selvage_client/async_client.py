@@ -15,11 +15,12 @@ from selvage_client.resources.connections import AsyncConnections
 from selvage_client.resources.images import AsyncImages
 from selvage_client.resources.jobs import AsyncJobs
 from selvage_client.resources.keys import AsyncKeys
-from selvage_client.resources.labels import AsyncInstallation, AsyncLabels
+from selvage_client.resources.labels import AsyncLabels
 from selvage_client.resources.models import AsyncModels
 from selvage_client.resources.ontologies import AsyncOntologies
 from selvage_client.resources.pipelines import AsyncPipelines
 from selvage_client.resources.schedules import AsyncSchedules
+from selvage_client.resources.system import AsyncInstallation
 from selvage_client.resources.uploads import AsyncUploads
 from selvage_client.retrying import RetryPolicy
 from selvage_client.transport import AsyncTransport, Options, key_to_use, service_url

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Final
 
 from api_schemas.uploads import Upload, UploadPart
-from selvage_client.errors import InvalidInput, SelvageError, client_problem, invalid_input
+from selvage_client.errors import SelvageError, invalid_input
 from selvage_client.multipart import CHUNK_BYTES, BytesProgress
 from selvage_client.requests.uploads import goes_to_store
 
@@ -82,7 +82,10 @@ class FileSlice:
         except OSError as error:
             raise invalid_input(f"'{self.file.path}' cannot be read ({error.strerror}).") from error
         if left:
-            raise _changed(self.file.path)
+            raise invalid_input(
+                f"'{self.file.path}' changed while it was being sent. Send it again when it is "
+                "whole."
+            )
 
 
 class Sending:
@@ -103,10 +106,6 @@ class Sending:
     def slice_of(self, part: UploadPart) -> FileSlice:
         """Return the bytes of a part."""
         return FileSlice(self._file, (part.number - 1) * self._upload.part_bytes, part.size_bytes)
-
-    def is_missing(self, part: UploadPart) -> bool:
-        """Return whether a part of the list is still to be sent."""
-        return part.status == "missing"
 
     def start_round(self) -> None:
         """Begin to read the list of parts from its start."""
@@ -157,8 +156,3 @@ class SharedParts:
     def stop(self) -> None:
         """Let the threads end after the parts that they are at."""
         self._stopped = True
-
-
-def _changed(path: Path) -> InvalidInput:
-    detail = f"'{path}' changed while it was being sent. Send it again when it is whole."
-    return InvalidInput(client_problem("invalid-input", "Not possible with this input", detail))

@@ -14,11 +14,12 @@ from selvage_client.resources.connections import Connections
 from selvage_client.resources.images import Images
 from selvage_client.resources.jobs import Jobs
 from selvage_client.resources.keys import Keys
-from selvage_client.resources.labels import Installation, Labels
+from selvage_client.resources.labels import Labels
 from selvage_client.resources.models import Models
 from selvage_client.resources.ontologies import Ontologies
 from selvage_client.resources.pipelines import Pipelines
 from selvage_client.resources.schedules import Schedules
+from selvage_client.resources.system import Installation
 from selvage_client.resources.uploads import Uploads
 from selvage_client.retrying import RetryPolicy
 from selvage_client.transport import Options, SyncTransport, key_to_use, service_url

@@ -30,3 +30,23 @@ def test_patience_ends() -> None:
     with pytest.raises(WaitTimeout, match=f"{JOB_ID} is 'running' after 0.15 s") as caught:
         watch.pause_seconds(make_job("running", 1))
     assert caught.value.job.counts.succeeded == 1
+
+
+def test_a_service_that_held_its_answer_is_asked_again_at_once() -> None:
+    now = 100.0
+    watch = Watch(clock=lambda: now)
+    assert watch.ask_seconds() == 20
+    now += 20.1
+    assert watch.pause_seconds(make_job()) == 0.0
+    watch.ask_seconds()
+    now += 0.1  # it does not know the wish: without a pause it would be asked without end
+    assert watch.pause_seconds(make_job()) == 0.1
+
+
+def test_the_service_is_asked_to_wait_no_longer_than_the_caller_does() -> None:
+    now = 0.0
+    watch = Watch(timeout_seconds=3.5, clock=lambda: now)
+    assert watch.ask_seconds() == 3
+    now = 3.2
+    assert watch.ask_seconds() == 0
+    assert watch.pause_seconds(make_job()) == 0.1

@@ -115,3 +115,23 @@ def test_uploads_have_patience_for_their_answer() -> None:
     assert QUICK.timeout(call).read == 600.0
     assert QUICK.timeout(call).connect == 5.0
     assert QUICK.timeout(Call("GET", "/x", bytes)).read == 30.0
+
+
+@pytest.mark.parametrize(
+    ("link", "by_proxy"),
+    [
+        ("http://127.0.0.1:9000/a", False),
+        ("http://localhost:9000/a", False),
+        ("http://[::1]:9000/a", False),
+        ("http://store.example/a", True),
+    ],
+)
+def test_nor_before_a_store_on_it(
+    monkeypatch: pytest.MonkeyPatch, link: str, by_proxy: bool
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    with httpx.Client(**QUICK.store_arguments()) as client:
+        chosen = client._transport_for_url(httpx.URL(link))
+        assert (chosen is not client._transport) is by_proxy

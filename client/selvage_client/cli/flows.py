@@ -55,8 +55,14 @@ def check_model_exists(client: Selvage, model: str) -> None:
     client.model(_model_name(model))
 
 
-def send_in_parts(client: Selvage, file: Path, upload_id: str | None = None) -> Upload:
-    """Upload a file of any size with a bar; a break says how to go on."""
+def send_in_parts(
+    client: Selvage, file: Path, upload_id: str | None = None, *, passing: bool = False
+) -> Upload:
+    """Upload a file of any size with a bar; a break says how to go on.
+
+    Args:
+        passing: the file was packed for this command and goes with it.
+    """
     begun = upload_id
 
     def on_start(upload: Upload) -> None:
@@ -69,7 +75,7 @@ def send_in_parts(client: Selvage, file: Path, upload_id: str | None = None) -> 
                 file, upload_id=upload_id, on_bytes=on_bytes, on_start=on_start
             )
     except (SelvageError, KeyboardInterrupt):
-        if begun is not None:
+        if begun is not None and not passing:
             note(f"What was sent stays. Go on with: selvage uploads send {file} --resume {begun}")
         raise
 

@@ -176,7 +176,10 @@ def _start(
             if job.error is not None and not json:
                 flows.note(f"{job.error.title}. {job.error.detail}")
         else:
-            flows.note(f"Job {job.id} fetches the images.")
+            flows.note(
+                f"Job {job.id} fetches the images. Then label them: "
+                f"selvage submit {created.image_set.id} --model NAME"
+            )
     tell(created, created.image_set.id, json=json)
     if wait:
         raise typer.Exit(flows.exit_code(job))

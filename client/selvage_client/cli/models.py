@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from selvage_client.cli import flows
 from selvage_client.cli.consoles import output_console
-from selvage_client.cli.options import ApiKey, Json, Url, Wait, model_version
+from selvage_client.cli.options import ApiKey, Json, Url, Wait, is_id, model_version
 from selvage_client.cli.printing import tell
 from selvage_client.cli.tables import models_table, versions_table
 from selvage_client.packing import model_archive
@@ -60,7 +60,10 @@ def show_model(
 
 def upload_model(
     source: Annotated[
-        Path, typer.Argument(help="Folder of a bundle or a Hugging Face model, or a zip or tar.")
+        Path,
+        typer.Argument(
+            help="Folder of a bundle or a Hugging Face model, a zip or tar, or the id of an upload."
+        ),
     ],
     name: Annotated[str, typer.Option(help="Name of the model; it gets the next version.")],
     promote: Annotated[
@@ -72,9 +75,12 @@ def upload_model(
     json: Json = False,
 ) -> None:
     """Send a model in parts that can be resumed, and start the job that checks it."""
-    with Selvage(url, api_key) as client, model_archive(source) as archive:
-        upload = flows.send_in_parts(client, archive)
-        wanted = {"type": "upload", "upload": upload.id}
+    with Selvage(url, api_key) as client:
+        upload_id = str(source)
+        if not is_id("upl", source):
+            with model_archive(source) as archive:
+                upload_id = flows.send_in_parts(client, archive, passing=archive != source).id
+        wanted = {"type": "upload", "upload": upload_id}
         job = client.create_version(name, wanted, promote=promote)
         flows.start_and_tell(client, job, wait=wait, json=json, url=url)
 

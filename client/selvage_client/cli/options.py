@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from api_schemas.ids import ULID_PATTERN
 from api_schemas.models import parse_model_reference
 from selvage_client.errors import invalid_input
 from selvage_client.requests import Pipeline
@@ -115,6 +116,11 @@ def check_model(model: str) -> None:
             f"'{model}' is a path, and --model wants the name of a registered model. "
             f"Register it first: `selvage models add {model} --name NAME`."
         )
+
+
+def is_id(prefix: str, given: Path) -> bool:
+    """Return whether an argument is an id such as `upl_…`, not a file of that name."""
+    return re.fullmatch(f"{prefix}_{ULID_PATTERN}", str(given)) is not None and not given.exists()
 
 
 def model_version(reference: str) -> tuple[str, int]:

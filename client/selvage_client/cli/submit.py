@@ -11,7 +11,6 @@ from selvage_client.cli.consoles import errors_console, output_console
 from selvage_client.cli.options import (
     ApiKey,
     DeadlineAt,
-    Images,
     JobId,
     Json,
     ModelName,
@@ -21,6 +20,7 @@ from selvage_client.cli.options import (
     Url,
     Wait,
     check_model,
+    is_id,
     read_pipeline,
     read_time,
 )
@@ -36,7 +36,10 @@ def register(app: typer.Typer) -> None:
 
 
 def submit(
-    images: Images,
+    images: Annotated[
+        Path,
+        typer.Argument(help="Folder of images, a zip of them, one image, or an image set, set_…."),
+    ],
     model: ModelName,
     wait: Wait = False,
     pipeline: PipelineFile = None,
@@ -54,7 +57,7 @@ def submit(
     api_key: ApiKey = None,
     json: Json = False,
 ) -> None:
-    """Send images to a service and start a job that labels them."""
+    """Send images to a service, or name a set of them, and start a job that labels them."""
     check_model(model)
     options: dict[str, Any] = {
         "schedule_at": read_time(schedule_at),
@@ -63,8 +66,10 @@ def submit(
     }
     config = read_pipeline(pipeline)
     with Selvage(url, api_key) as client:
-        if upload:
+        image_set = str(images) if is_id("set", images) else None
+        if upload and image_set is None:
             image_set = _send_archive(client, images, model, url)
+        if image_set is not None:
             job = client.generate(image_set, model, pipeline=config, **options)
             flows.start_and_tell(client, job, wait=wait, json=json, url=url)
         options["handling"] = "strict" if strict else None
@@ -110,7 +115,7 @@ def _send_archive(client: Selvage, images: Path, model: str, url: str | None) ->
     """Upload images as one archive, let the service take them in; return the image set."""
     flows.check_model_exists(client, model)
     with images_archive(images) as archive:
-        upload = flows.send_in_parts(client, archive)
+        upload = flows.send_in_parts(client, archive, passing=archive != images)
     return flows.take_in(client, {"type": "upload", "upload": upload.id}, images.name, url)
 
 

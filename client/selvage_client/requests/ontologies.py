@@ -51,7 +51,7 @@ def ontology(ontology_id: str) -> Call[StoredOntology]:
 
 def label_studio_config(ontology_id: str) -> Call[str]:
     """GET /v1/ontologies/{id}/label-studio-config."""
-    return get(f"{_path(ontology_id)}/label-studio-config", bytes.decode)
+    return get(f"{_path(ontology_id)}/label-studio-config", _text)
 
 
 def cvat_labels(ontology_id: str) -> Call[list[CvatLabel]]:
@@ -67,12 +67,16 @@ def of_model(name: str, number: int) -> Call[Ontology]:
 def label_studio_config_of_model(name: str, number: int) -> Call[str]:
     """GET /v1/models/{name}/versions/{n}/ontology/label-studio-config."""
     path = f"{version_path(name, number)}/ontology/label-studio-config"
-    return get(path, bytes.decode)
+    return get(path, _text)
 
 
 def cvat_labels_of_model(name: str, number: int) -> Call[list[CvatLabel]]:
     """GET /v1/models/{name}/versions/{n}/ontology/cvat-labels."""
     return get(f"{version_path(name, number)}/ontology/cvat-labels", _CVAT.validate_json)
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "replace")
 
 
 def _path(ontology_id: str) -> str:

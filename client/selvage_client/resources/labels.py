@@ -1,9 +1,7 @@
-"""Labels out, and how the installation and the caller stand."""
+"""Labels out."""
 
-from api_schemas.api_keys import QuotaReport
 from api_schemas.labels import Label, LabelLineage
-from api_schemas.system import System
-from selvage_client.requests import labels, system
+from selvage_client.requests import labels
 from selvage_client.requests.labels import LabelFormat
 from selvage_client.resources.base import AsyncResource, Resource
 
@@ -31,18 +29,6 @@ class Labels(Resource):
         self._send(labels.delete_label(label_id, force=force))
 
 
-class Installation(Resource):
-    """Methods of `Selvage` about the whole service."""
-
-    def quota(self) -> QuotaReport:
-        """Return limits and use of the API key."""
-        return self._send(system.quota())
-
-    def system(self) -> System:
-        """Return versions, queues and workers."""
-        return self._send(system.system())
-
-
 class AsyncLabels(AsyncResource):
     """The same for coroutines."""
 
@@ -64,15 +50,3 @@ class AsyncLabels(AsyncResource):
     async def delete_label(self, label_id: str, *, force: bool = False) -> None:
         """Delete a label; jobs that show it keep their item. Needs the scope `admin`."""
         await self._send(labels.delete_label(label_id, force=force))
-
-
-class AsyncInstallation(AsyncResource):
-    """The same for coroutines."""
-
-    async def quota(self) -> QuotaReport:
-        """Return limits and use of the API key."""
-        return await self._send(system.quota())
-
-    async def system(self) -> System:
-        """Return versions, queues and workers."""
-        return await self._send(system.system())

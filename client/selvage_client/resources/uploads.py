@@ -119,7 +119,7 @@ class Uploads(Resource):
             raise
 
     def _send_part(self, sending: Sending, part: UploadPart) -> None:
-        if sending.is_missing(part):
+        if part.status == "missing":
             try:
                 self._send(uploads.send_part(part, sending.slice_of(part)))
             except SelvageError as error:
@@ -213,7 +213,7 @@ class AsyncUploads(AsyncResource):
             await self._send_part(sending, part)
 
     async def _send_part(self, sending: Sending, part: UploadPart) -> None:
-        if sending.is_missing(part):
+        if part.status == "missing":
             try:
                 await self._send(uploads.send_part(part, sending.slice_of(part)))
             except SelvageError as error:

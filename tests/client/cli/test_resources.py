@@ -89,7 +89,9 @@ def test_strict_submits_nothing(
     assert "No image set yet" in run("image-sets", "list").stdout
 
 
-def test_image_sets(run: Run, sqlite_site: Installation, image_folder: Path) -> None:
+def test_image_sets(
+    run: Run, sqlite_site: Installation, image_folder: Path, tmp_path: Path
+) -> None:
     (image_folder / "bad.png").write_bytes(b"no image")
     image_set = run("image-sets", "create", image_folder, "--name", "[night]").stdout.strip()
     assert "[night]" in run("image-sets", "list").stdout
@@ -102,6 +104,10 @@ def test_image_sets(run: Run, sqlite_site: Installation, image_folder: Path) -> 
     sqlite_site.settle()
     document = json.loads(run("image-sets", "show", second, "--json").stdout)
     assert document["counts"]["accepted"] == 1
+    sqlite_site.add_tiny_model(tmp_path / "tiny")
+    job = json.loads(run("submit", second, "-m", "tiny", "--json").stdout)
+    assert (job["type"], job["image_set"]) == ("generate", second)
+    sqlite_site.settle()
     urls = run("image-sets", "create-from", "urls", "https://data.invalid/a.png", "--json").stdout
     assert json.loads(urls)["job"]["type"] == "ingest"
     assert "lab" in run("image-sets", "create-from", "s3-prefix", "lab", code=1).stderr
@@ -117,8 +123,13 @@ def test_uploads(run: Run, tmp_path: Path) -> None:
     assert "complete" in run("uploads", "list").stdout
     assert "1 of 1" in run("uploads", "show", sent).stdout
     file.write_bytes(b"another")
+    (tmp_path / "model.bin").write_bytes(b"x")
     assert "is not the file" in run("uploads", "send", file, "--resume", sent, code=1).stderr
-    run("uploads", "delete", sent)
+    assert "pickle" in run("models", "upload", tmp_path, "--name", "y", code=1).stderr
+    again = run("models", "upload", sent, "--name", "street", "--json").stdout
+    assert json.loads(again)["model"] == "street:1"
+    other = run("uploads", "send", file).stdout.strip()
+    run("uploads", "delete", other)
     assert "There is no file" in run("models", "upload", "x", "--name", "y", code=1).stderr
 
 
