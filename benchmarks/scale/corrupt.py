@@ -41,7 +41,7 @@ def measure(folder: Path, images: int, threads: int, console: Console) -> dict[s
     with running_service(threads) as service:
         client = service.client
         started = time.perf_counter()
-        created = client.pseudo_labels([folder], model=MODEL)
+        created = client.pseudo_labels(folder, model=MODEL)
         posted_seconds = time.perf_counter() - started
         job = created.job
         while not job.done:
