@@ -16,7 +16,14 @@ from tests.support.api import get_job
 from tests.support.installation import Installation
 from tests.support.live_server import LiveServer, live_server
 from tests.support.rows import LEASE_SECONDS, add_job, claim_items, failure, success
-from tests.support.sse import Reader, Received, read_all, read_until_done
+from tests.support.sse import (
+    Reader,
+    Received,
+    progress_of,
+    read_all,
+    read_until_done,
+    types_of,
+)
 
 
 def finish(
@@ -31,14 +38,6 @@ def finish(
 def stream(site: Installation, job_id: str, **options: Any) -> Any:
     """The whole stream of a job that is done."""
     return site.client.get(f"/v1/jobs/{job_id}/events", **options)
-
-
-def types_of(found: list[Received]) -> list[str]:
-    return [e.type for e in found]
-
-
-def progress_of(found: list[Received]) -> list[Received]:
-    return [e for e in found if e.type == "job.progress"]
 
 
 @contextmanager

@@ -56,3 +56,11 @@ def read_all(text: str) -> list[Received]:
 def read_until_done(response: httpx.Response) -> list[Received]:
     """Events of a stream up to its end."""
     return list(Reader().read(response.iter_lines()))
+
+
+def types_of(found: list[Received]) -> list[str]:
+    return [e.type for e in found]
+
+
+def progress_of(found: list[Received]) -> list[Received]:
+    return [e for e in found if e.type == "job.progress"]
