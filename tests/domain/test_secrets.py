@@ -127,7 +127,9 @@ class TestKeys:
             keeper_of(tmp_path).seal(SECRETS)
 
     @pytest.mark.parametrize(
-        "text", ["5ecret", "", f"{Fernet.generate_key().decode()},5ecret", "ü"]
+        "text",
+        ["5ecret", "", f"{Fernet.generate_key().decode()},5ecret", "ü"],
+        ids=["no key", "nothing", "a key and no key", "not ASCII"],
     )
     def test_a_bad_setting_is_refused_and_not_shown(self, text: str) -> None:
         with pytest.raises(ValidationError) as caught:
