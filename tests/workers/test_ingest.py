@@ -18,9 +18,9 @@ from storage.catalog.reachability import referenced
 from storage.objects import Objects
 from storage.remote.s3 import S3Source
 from storage.units import unit_of
-from tests.service.test_ingest import ask, connect, get_set, open_site, put, told, upload_file
 from tests.support.http_server import Handler, serve
 from tests.support.images import png_bytes, zip_bytes
+from tests.support.ingest import ask, connect, get_set, open_site, put, told, upload_file
 from tests.support.installation import ALL_HANDLERS, WORKER_ID, Installation
 from tests.support.rows import assert_consistent, get_chunks, get_items
 from tests.support.s3 import S3Server
