@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -313,28 +314,21 @@ class TestDisks:
         files = [p for p in (tmp_path / "objects").rglob("*") if p.is_file()]
         assert [p.name for p in files] == ["good"]  # nothing half-written stays
 
-    def test_a_folder_that_cannot_be_written(self, tmp_path: Path) -> None:
+    def test_a_folder_that_cannot_be_written(self) -> None:
         """Root may write anywhere, so the process becomes another user if the tests are root's."""
-        folder = tmp_path / "objects"
-        Objects.open(f"file://{folder}").put_new("images/ab/good", b"good")
-        folders = (folder / "images/ab", folder / "images", folder)
-        for path in folders:
-            path.chmod(0o555)
-        # pytest's folders are closed to other users
-        parents = (tmp_path, tmp_path.parent, tmp_path.parent.parent)
-        before = [path.stat().st_mode for path in parents]
-        for path in parents:
-            path.chmod(0o755)
-        try:
+        with tempfile.TemporaryDirectory() as name:  # pytest's own are closed to other users
+            folder = Path(name) / "objects"
+            Objects.open(f"file://{folder}").put_new("images/ab/good", b"good")
+            Path(name).chmod(0o755)
+            folders = (folder / "images/ab", folder / "images", folder)
+            for path in folders:
+                path.chmod(0o555)
             done = subprocess.run(
                 [sys.executable, "-c", READ_ONLY, f"file://{folder}"],
                 capture_output=True,
                 text=True,
                 check=False,
             )
-        finally:
-            for path, mode in zip(parents, before, strict=True):
-                path.chmod(mode)
             for path in folders:
                 path.chmod(0o755)
         assert done.returncode == 0, done.stderr
