@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,6 +159,30 @@ class Running:
         wait_until(enough, 90, f"{count} images labelled")
         counts = self.job(job_id)["counts"]
         assert counts["queued"] + counts["running"] > 0, "the job was over before the fault"
+
+    def holds_a_chunk(self, pid: int) -> bool:
+        """Whether the worker in this process has claimed a chunk."""
+        with closing(self._catalog()) as connection:
+            found = connection.execute(
+                "SELECT count(*) FROM chunk JOIN worker ON chunk.owner = worker.id "
+                "WHERE worker.pid = ? AND chunk.status = 'claimed'",
+                [pid],
+            )
+            return bool(found.fetchone()[0])
+
+    def can_be_written(self) -> bool:
+        """Whether nobody keeps the catalog to himself."""
+        with closing(self._catalog()) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            connection.execute("ROLLBACK")
+        return True
+
+    def _catalog(self) -> sqlite3.Connection:
+        path = self.data_dir / "catalog.sqlite3"
+        return sqlite3.connect(path, timeout=1, isolation_level=None)
 
     def wait_done(self, job_id: str, seconds: float = 120) -> dict[str, Any]:
         wait_until(lambda: self.job(job_id)["done"], seconds, f"the job ends\n{self.log()[-3000:]}")

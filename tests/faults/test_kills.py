@@ -5,9 +5,9 @@ bytes of an undisturbed run.
 """
 
 import io
-import signal
 import time
 
+import psutil
 import pytest
 import redis
 from PIL import Image
@@ -160,6 +160,23 @@ def test_an_image_that_kills_its_worker_is_set_aside(
     assert running.label_bytes(job_id) == reference.labels
 
 
+def stop_with_a_lease(running: Running, reference: Reference) -> tuple[str, psutil.Process]:
+    """Start a job and stop a worker that holds a chunk of it, but not the catalog.
+
+    One that is stopped between two chunks is none: its parent kills it when it falls silent.
+    """
+    for _ in range(20):
+        job_id = running.submit(reference.files, seed=next(SEEDS))
+        running.wait_for_images(job_id, 3)
+        sleeper = running.processes("workers.child")[0]
+        sleeper.suspend()
+        if running.holds_a_chunk(sleeper.pid) and running.can_be_written():
+            return job_id, sleeper
+        sleeper.resume()
+        running.wait_done(job_id)
+    raise AssertionError("no worker was ever stopped with a chunk")
+
+
 def test_an_old_lease_cannot_write(running: Running, reference: Reference) -> None:
     """A worker sleeps past its lease beside one that takes over, wakes up, and is refused."""
     assert running.stop() == 0
@@ -167,14 +184,11 @@ def test_an_old_lease_cannot_write(running: Running, reference: Reference) -> No
     running.start()
     wait_until(lambda: len(running.processes("workers.child")) == 2, 30, "two workers")
     wait_until(lambda: running.call("GET", "/readyz").json()["workers"] >= 2, 60, "both are ready")
-    job_id = running.submit(reference.files, seed=next(SEEDS))
-    running.wait_for_images(job_id, 3)
     before = len(running.log())
-    sleeper = running.processes("workers.child")[0]
-    sleeper.send_signal(signal.SIGSTOP)
+    job_id, sleeper = stop_with_a_lease(running, reference)
     job = running.wait_done(job_id)
     assert job["counts"]["succeeded"] == IMAGES
-    sleeper.send_signal(signal.SIGCONT)
+    sleeper.resume()
     time.sleep(2)
     assert "took chunks back" in running.log()[before:]
     check_whole(running, job_id, reference)
