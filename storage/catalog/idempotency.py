@@ -1,6 +1,6 @@
 """Stored answers of POSTs that carry an Idempotency-Key."""
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from storage.catalog.engine import db_now
@@ -76,7 +76,12 @@ def abandon(session: Session, *, principal: str, key: str, owner: str) -> None:
     )
 
 
-def remove_old(session: Session, hours: float) -> None:
-    session.execute(
-        delete(IdempotencyRow).where(IdempotencyRow.created_at < db_now() - hours * 3600)
+def remove_old(session: Session, hours: float, limit: int = 500) -> None:
+    """Forget at most `limit` answers of that age; the sweep comes again within seconds."""
+    key = tuple_(IdempotencyRow.principal, IdempotencyRow.key)
+    old = (
+        select(IdempotencyRow.principal, IdempotencyRow.key)
+        .where(IdempotencyRow.created_at < db_now() - hours * 3600)
+        .limit(limit)
     )
+    session.execute(delete(IdempotencyRow).where(key.in_(old)))
