@@ -54,7 +54,7 @@ COMPILE := $(BIN)/pip-compile --quiet $(UPGRADE) --allow-unsafe --strip-extras -
 # torch: CPU and CUDA wheels share a version but for the local part, so the lock leaves that out.
 # The second lock is a part of the first: what runs without torch and without the tests.
 lock: venv ## Resolve both locks anew from pyproject.toml (UPGRADE=--upgrade takes newer ones)
-	@$(COMPILE) --extra worker --extra tracing --extra dev --output-file requirements.lock
+	@$(COMPILE) --extra worker --extra graph --extra tracing --extra dev --output-file requirements.lock
 	@sed -e 's/+cpu$$//' -e '/^pip==/d' -e '/^#/d' requirements.lock > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
 	@$(COMPILE) --extra tracing --constraint requirements.lock --output-file requirements-slim.lock

@@ -3,17 +3,19 @@
 All classes are frozen, check their values when made, and go to and from JSON.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
+from models.config_checks import check, is_integer, is_number, known_keys, number_tuple
+from models.connectivity.config import AggregateConfig, CorrectConfig
 from models.errors import ConfigError, StageNotAvailable
 
 STAGES = ("predict", "rectify", "select", "aggregate", "correct")
-AVAILABLE_STAGES = ("predict", "select")
+AVAILABLE_STAGES = ("predict", "select", "aggregate", "correct")
 
 # Raised by hand when a change of code changes the bytes that a stage writes; part of every label's
 # identity. tests/models/test_golden.py fails when bytes change and no version was raised.
-ALGORITHM_VERSIONS = {"predict": 1, "select": 1}
+ALGORITHM_VERSIONS = {"predict": 1, "select": 1, "aggregate": 1, "correct": 1}
 
 MIN_WINDOW_PX = 32
 MAX_WINDOW_PX = 8192
@@ -42,24 +44,24 @@ class PredictConfig:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        _check(isinstance(self.flip, bool), "predict.flip", "true or false")
-        _check(
-            1 <= len(self.scales) <= 8 and all(_is_number(s, 0.125, 8) for s in self.scales),
+        check(isinstance(self.flip, bool), "predict.flip", "true or false")
+        check(
+            1 <= len(self.scales) <= 8 and all(is_number(s, 0.125, 8) for s in self.scales),
             "predict.scales",
             "one to eight factors between 0.125 and 8",
         )
-        _check(
-            _is_integer(self.window_px, MIN_WINDOW_PX, MAX_WINDOW_PX),
+        check(
+            is_integer(self.window_px, MIN_WINDOW_PX, MAX_WINDOW_PX),
             "predict.window_px",
             f"an integer from {MIN_WINDOW_PX} to {MAX_WINDOW_PX}",
         )
-        _check(_is_number(self.overlap, 0, 0.5), "predict.overlap", "a number from 0 to 0.5")
-        _check(
-            self.batch_size is None or _is_integer(self.batch_size, 1, 1024),
+        check(is_number(self.overlap, 0, 0.5), "predict.overlap", "a number from 0 to 0.5")
+        check(
+            self.batch_size is None or is_integer(self.batch_size, 1, 1024),
             "predict.batch_size",
             "null, or an integer from 1 to 1024",
         )
-        _check(
+        check(
             self.precision in ("float32", "bfloat16"),
             "predict.precision",
             "'float32' or 'bfloat16'",
@@ -78,9 +80,9 @@ class PredictConfig:
     @classmethod
     def from_dict(cls, data: Any) -> "PredictConfig":
         """Raises ConfigError, as the other `from_dict` of this file do."""
-        values = _known_keys(cls, "predict", data)
+        values = known_keys(cls, "predict", data)
         if "scales" in values:
-            values["scales"] = _number_tuple("predict.scales", values["scales"])
+            values["scales"] = number_tuple("predict.scales", values["scales"])
         return cls(**values)
 
 
@@ -104,24 +106,24 @@ class SelectConfig:
     scope: str = "set"
 
     def __post_init__(self) -> None:
-        _check(
+        check(
             self.mode in ("class_balanced", "global"),
             "select.mode",
             "'class_balanced' or 'global'",
         )
-        _check(
-            _is_number(self.keep_fraction, 0, 1) and self.keep_fraction > 0,
+        check(
+            is_number(self.keep_fraction, 0, 1) and self.keep_fraction > 0,
             "select.keep_fraction",
             "a number above 0 and up to 1",
         )
         limits = self.thresholds if isinstance(self.thresholds, tuple) else (self.thresholds,)
-        _check(
+        check(
             self.thresholds is None
-            or (len(limits) > 0 and all(_is_number(limit, 0, 1) for limit in limits)),
+            or (len(limits) > 0 and all(is_number(limit, 0, 1) for limit in limits)),
             "select.thresholds",
             "null, a number from 0 to 1, or a list of them with one for each class",
         )
-        _check(self.scope in ("set", "image"), "select.scope", "'set' or 'image'")
+        check(self.scope in ("set", "image"), "select.scope", "'set' or 'image'")
 
     @property
     def needs_pilot(self) -> bool:
@@ -139,9 +141,9 @@ class SelectConfig:
 
     @classmethod
     def from_dict(cls, data: Any) -> "SelectConfig":
-        values = _known_keys(cls, "select", data)
+        values = known_keys(cls, "select", data)
         if isinstance(values.get("thresholds"), list | tuple):
-            values["thresholds"] = _number_tuple("select.thresholds", values["thresholds"])
+            values["thresholds"] = number_tuple("select.thresholds", values["thresholds"])
         return cls(**values)
 
 
@@ -152,20 +154,24 @@ class PipelineConfig:
     Attributes:
         predict: always runs.
         select: None keeps the label of every pixel.
+        aggregate: grows the kept pixels to regions (PSA).
+        correct: keeps, relabels or rejects each region (SCC).
         keep_stages: also give the class map after each stage that ran.
     """
 
     predict: PredictConfig = field(default_factory=PredictConfig)
     select: SelectConfig | None = None
+    aggregate: AggregateConfig | None = None
+    correct: CorrectConfig | None = None
     keep_stages: bool = False
 
     def __post_init__(self) -> None:
-        _check(isinstance(self.keep_stages, bool), "keep_stages", "true or false")
+        check(isinstance(self.keep_stages, bool), "keep_stages", "true or false")
 
     @property
     def stages(self) -> tuple[str, ...]:
         """Names of the stages that run, in order."""
-        return ("predict",) if self.select is None else ("predict", "select")
+        return tuple(name for name in STAGES if getattr(self, name, None) is not None)
 
     @property
     def algorithm_versions(self) -> dict[str, int]:
@@ -176,6 +182,8 @@ class PipelineConfig:
         return {
             "predict": self.predict.to_dict(),
             "select": None if self.select is None else self.select.to_dict(),
+            "aggregate": None if self.aggregate is None else self.aggregate.to_dict(),
+            "correct": None if self.correct is None else self.correct.to_dict(),
             "keep_stages": self.keep_stages,
         }
 
@@ -184,7 +192,7 @@ class PipelineConfig:
         """The configuration of a JSON object; absent keys take their defaults.
 
         Raises:
-            StageNotAvailable: if `rectify`, `aggregate` or `correct` is there and not null.
+            StageNotAvailable: if `rectify` is there and not null.
             ConfigError: on an unknown key or an invalid value.
         """
         if not isinstance(data, dict):
@@ -196,38 +204,11 @@ class PipelineConfig:
         if unknown:
             raise ConfigError(unknown[0], "no such key")
         predict, select = data.get("predict"), data.get("select")
+        aggregate, correct = data.get("aggregate"), data.get("correct")
         return cls(
             predict=PredictConfig() if predict is None else PredictConfig.from_dict(predict),
             select=None if select is None else SelectConfig.from_dict(select),
+            aggregate=None if aggregate is None else AggregateConfig.from_dict(aggregate),
+            correct=None if correct is None else CorrectConfig.from_dict(correct),
             keep_stages=data.get("keep_stages", False),
         )
-
-
-def _check(valid: bool, path: str, expected: str) -> None:
-    if not valid:
-        raise ConfigError(path, f"must be {expected}")
-
-
-def _is_number(value: Any, low: float, high: float) -> bool:
-    # NaN fails both comparisons.
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-
-
-def _is_integer(value: Any, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _number_tuple(path: str, values: Any) -> tuple[float, ...]:
-    if not isinstance(values, list | tuple) or not all(_is_number(v, -1e9, 1e9) for v in values):
-        raise ConfigError(path, "must be a list of numbers")
-    return tuple(float(value) for value in values)
-
-
-def _known_keys(cls: type, path: str, data: Any) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise ConfigError(path, "must be an object")
-    names = {f.name for f in fields(cls)}
-    unknown = sorted(str(key) for key in data if key not in names)
-    if unknown:
-        raise ConfigError(f"{path}.{unknown[0]}", "no such key")
-    return dict(data)

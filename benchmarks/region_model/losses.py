@@ -1,0 +1,78 @@
+"""Losses of the region model, after section A of the appendix of "Segment Anything"."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+FOCAL_WEIGHT = 20.0
+
+
+def mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
+    """20 times focal plus dice loss of each mask, float [N, M].
+
+    Targets are shares of a place, not only 0 and 1: masks of half the image's resolution then learn
+    where inside a place the edge runs. The focal loss takes its form for soft targets, |t - p|^2
+    times cross entropy (Li et al., "Generalized Focal Loss", NeurIPS 2020, eq. 5).
+
+    Args:
+        logits: float [N, M, h, w].
+        targets: float [N, h, w] in [0, 1].
+        valid: float [N, h, w], weight of each place.
+    """
+    targets, valid = targets[:, None], valid[:, None]
+    p = torch.sigmoid(logits)
+    cross_entropy = F.softplus(logits) - logits * targets
+    focal = ((targets - p).square() * cross_entropy * valid).sum((2, 3))
+    focal = focal / valid.sum((2, 3)).clamp(min=1)
+    p, t = p * valid, targets * valid
+    dice = 1 - (2 * (p * t).sum((2, 3)) + 1) / (p.sum((2, 3)) + t.sum((2, 3)) + 1)
+    return FOCAL_WEIGHT * focal + dice
+
+
+def mask_iou(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
+    """IoU of each thresholded mask with its target, float [N, M]; arguments as `mask_losses`."""
+    inside = (targets[:, None] > 0.5) & (valid[:, None] > 0.5)
+    found = (logits > 0) & (valid[:, None] > 0.5)
+    union = (found | inside).sum((2, 3)).clamp(min=1)
+    return (found & inside).sum((2, 3)) / union
+
+
+def prompt_loss(masks: Tensor, iou: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
+    """Loss of a batch of prompts, a scalar.
+
+    The first mask answers the prompt alone; of the other three only the best one is trained, so
+    that they may disagree about what an ambiguous point means. All four IoUs are.
+
+    Args:
+        masks: logits, float [N, 4, h, w].
+        iou: the model's own estimate for each, float [N, 4].
+        targets, valid: as in `mask_losses`.
+    """
+    losses = mask_losses(masks, targets, valid)
+    with torch.no_grad():
+        true_iou = mask_iou(masks, targets, valid)
+    answer = losses[:, 0].mean() + losses[:, 1:].min(1).values.mean()
+    return answer + F.mse_loss(iou, true_iou)
+
+
+def affinity_loss(embedding: Tensor, segments: Tensor, generator: torch.Generator) -> Tensor:
+    """Pairs of places of one segment should look alike, pairs of two segments should not.
+
+    A help for the encoder in short trainings, dropped with its projection afterwards.
+
+    Args:
+        embedding: float [B, C, h, w].
+        segments: int64 [B, h, w], 0 for places to leave out.
+        generator: draws the places.
+    """
+    places = torch.randint(segments[0].numel(), (256,), generator=generator)
+    z = F.normalize(embedding.flatten(2)[:, :, places].float(), dim=1)
+    numbers = segments.flatten(1)[:, places]
+    same = (numbers[:, :, None] == numbers[:, None, :]).float()
+    known = ((numbers[:, :, None] > 0) & (numbers[:, None, :] > 0)).float()
+    logits = 8.0 * torch.einsum("bcp,bcq->bpq", z, z) - 4.0
+    # Most pairs are of two segments: weigh both kinds alike.
+    losses = F.binary_cross_entropy_with_logits(logits, same, reduction="none") * known
+    alike = (losses * same).sum() / (same * known).sum().clamp(min=1)
+    apart = (losses * (1 - same)).sum() / ((1 - same) * known).sum().clamp(min=1)
+    return alike + apart

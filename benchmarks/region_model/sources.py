@@ -1,0 +1,46 @@
+"""Labelled images to train a region model on: generated day scenes, or a folder with labels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.quality.folders import LabelledFolder
+from benchmarks.region_model.samples import Source
+from benchmarks.scenes import SOURCE_STYLE, generate_scene
+
+SCENE_SIZE_HW = (300, 400)
+
+
+class SceneSources:
+    """Generated scenes of the source style, drawn on first use and then kept (0.5 MB each).
+
+    The styles of the targets stay unseen, as the night stays unseen by a model of the day.
+    """
+
+    def __init__(self, seeds: Sequence[int], size_hw: tuple[int, int] = SCENE_SIZE_HW) -> None:
+        self._seeds, self._size_hw = seeds, size_hw
+        self._kept: dict[int, Source] = {}
+
+    def __len__(self) -> int:
+        return len(self._seeds)
+
+    def __getitem__(self, index: int) -> Source:
+        if index not in self._kept:
+            scene = generate_scene(SOURCE_STYLE, self._seeds[index], self._size_hw)
+            instances = scene.instances.astype(np.uint8)  # there are never more than 255
+            self._kept[index] = (scene.image, scene.label, instances)
+        return self._kept[index]
+
+
+class FolderSources:
+    """A labelled folder; its components of one class stand for instances, which it lacks."""
+
+    def __init__(self, folder: LabelledFolder) -> None:
+        self._folder = folder
+
+    def __len__(self) -> int:
+        return len(self._folder)
+
+    def __getitem__(self, index: int) -> Source:
+        image, label = self._folder[index]
+        return image, label, None

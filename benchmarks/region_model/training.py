@@ -1,0 +1,268 @@
+"""Trains a SAM of any size from scratch or from given weights; stops and resumes exactly.
+
+Every draw is a function of (seed, step, place in the batch), so that a checkpoint holds weights,
+their moving average and the optimizer's state, and nothing else.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from segment_anything.modeling import Sam
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from benchmarks.region_model.losses import affinity_loss, prompt_loss
+from benchmarks.region_model.samples import Sample, Source, draw_sample
+from benchmarks.training import schedule
+from models.promptable.decoding import all_masks, answer_prompts
+from models.promptable.sam_architecture import SamArchitecture, build_sam
+
+_WEIGHT_DECAY = 0.05
+_CLIP_NORM = 1.0
+_EMA_DECAY = 0.998
+_AFFINITY_WEIGHT = 0.5
+_BOX_AND_POINTS_PROBABILITY = 0.3
+_ATTEMPTS = 8
+
+
+class LabelledSources(Protocol):
+    """Anything indexable that gives image, label and instances (or None)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Source: ...
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long and how fast to train; see `train_region_model`."""
+
+    steps: int
+    seed: int = 0
+    batch_size: int = 4
+    learning_rate: float = 8e-4
+    checkpoint_every_steps: int = 100
+
+
+class _Samples(Dataset[Sample]):
+    """Training example i of a run, drawn anew from (seed, i)."""
+
+    def __init__(self, sources: LabelledSources, square_px: int, seed: int, first: int, end: int):
+        self.sources, self.square_px, self.seed = sources, square_px, seed
+        self.first, self.end = first, end
+
+    def __len__(self) -> int:
+        return self.end - self.first
+
+    def __getitem__(self, offset: int) -> Sample:
+        position = self.first + offset
+        epoch, place = divmod(position, len(self.sources))
+        order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.sources))
+        for attempt in range(_ATTEMPTS):
+            rng = np.random.default_rng([self.seed, 2, position, attempt])
+            sample = draw_sample(self.sources[int(order[place - attempt])], self.square_px, rng)
+            if sample is not None:
+                return sample
+        raise ValueError("the training images hold hardly any segment of 30 pixels")
+
+
+def train_region_model(
+    sources: LabelledSources | Sequence[Source],
+    architecture: SamArchitecture,
+    config: TrainingConfig,
+    checkpoint: Path | None,
+    initial: dict[str, Tensor] | None = None,
+    progress: bool = True,
+) -> Sam:
+    """The trained network: the moving average of its weights, in evaluation mode, on the CPU.
+
+    Args:
+        sources: labelled images; their classes do not matter, only where segments end.
+        architecture: the size of the SAM.
+        config: length and pace.
+        checkpoint: file to save to and, if it exists, to resume from; None for neither.
+        initial: state dict to start from, for fine-tuning.
+        progress: show a bar with loss, rate and time left.
+
+    Raises:
+        ValueError: there are no images, or the checkpoint belongs to a run with other settings.
+    """
+    if len(sources) == 0:
+        raise ValueError("the training set has no images")
+    torch.manual_seed(config.seed)
+    sam = build_sam(architecture)
+    if initial is not None:
+        sam.load_state_dict(initial)
+    helper = nn.Conv2d(architecture.prompt_dim, architecture.prompt_dim, 1)
+    model = nn.ModuleDict({"sam": sam, "helper": helper})
+    average = {name: value.clone() for name, value in sam.state_dict().items()}
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(
+        groups, lr=config.learning_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
+    )
+    settings = {**vars(config), "architecture": architecture.to_dict(), "images": len(sources)}
+    settings["fine_tuned"] = initial is not None
+    first_step = _resume(checkpoint, settings, model, average, optimizer)
+    model.train()
+    batches = _batches(sources, architecture.image_px, config, first_step)
+    with _bar(progress) as bar:
+        task = bar.add_task("train", total=config.steps, completed=first_step, loss=0.0, rate=0.0)
+        smooth = math.nan
+        for step, batch in enumerate(batches, start=first_step):
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * schedule(step, config.steps)
+            loss = _loss(sam, helper, batch, torch.Generator().manual_seed(config.seed + step))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
+            optimizer.step()
+            _average(average, sam, step)
+            value = float(loss.detach())
+            smooth = value if math.isnan(smooth) else 0.98 * smooth + 0.02 * value
+            speed = (step + 1 - first_step) / max(bar.tasks[0].elapsed or 0.0, 1e-9)
+            bar.update(task, advance=1, loss=smooth, rate=speed * config.batch_size)
+            last = step + 1 == config.steps
+            if checkpoint is not None and (last or (step + 1) % config.checkpoint_every_steps == 0):
+                _save(checkpoint, settings, model, average, optimizer, step + 1)
+    sam.load_state_dict(average)
+    return sam.eval()
+
+
+def _batches(
+    sources: LabelledSources | Sequence[Source],
+    square_px: int,
+    config: TrainingConfig,
+    first_step: int,
+) -> Iterator[list[Sample]]:
+    count = config.batch_size
+    samples = _Samples(sources, square_px, config.seed, first_step * count, config.steps * count)
+    # One process draws ahead. What it draws does not depend on when, so a resume needs no more.
+    loader = DataLoader(
+        samples, batch_size=count, collate_fn=list, num_workers=1, prefetch_factor=8
+    )
+    yield from loader
+
+
+def _loss(sam: Sam, helper: nn.Module, batch: list[Sample], generator: torch.Generator) -> Tensor:
+    images = torch.from_numpy(np.stack([s.image for s in batch])).permute(0, 3, 1, 2).float()
+    # As `Sam.preprocess` does; the square is full already, and what pads it is zero afterwards.
+    inside = images.amax(1, keepdim=True) > 0
+    images = (images - sam.pixel_mean) / sam.pixel_std * inside
+    targets = torch.cat([torch.from_numpy(s.masks) for s in batch])
+    counts = [len(s.masks) for s in batch]
+    valid = torch.cat(
+        [torch.from_numpy(s.valid).expand(n, -1, -1) for s, n in zip(batch, counts, strict=True)]
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        embeddings = sam.image_encoder(images)
+        sparse = _embed(sam, batch, generator)
+        repeats = torch.repeat_interleave(embeddings, torch.tensor(counts), dim=0)
+        answers = answer_prompts(sam, repeats, sparse)
+        masks = all_masks(sam, answers)
+        looks = helper(embeddings)
+    loss = prompt_loss(masks.float(), answers.iou.float(), targets, valid)
+    return loss + _AFFINITY_WEIGHT * affinity_loss(looks, _coarse(batch, looks), generator)
+
+
+def _embed(sam: Sam, batch: list[Sample], generator: torch.Generator) -> Tensor:
+    """Embedded prompts [N, T, C] of a step: boxes and single points mixed, or boxes with points."""
+    encoder = sam.prompt_encoder
+    boxes = torch.cat([torch.from_numpy(s.boxes_xyxy) for s in batch])
+    points = torch.cat([torch.from_numpy(s.points_xy) for s in batch])
+    with torch.autocast("cpu", enabled=False):
+        if torch.rand((), generator=generator) < _BOX_AND_POINTS_PROBABILITY:
+            count = int(torch.randint(1, 3, (), generator=generator))
+            labelled = points[:, :count], torch.ones(len(points), count)
+            both: Tensor = encoder(points=labelled, boxes=boxes, masks=None)[0]
+            return both
+        as_points = encoder(
+            points=(points[:, :1], torch.ones(len(points), 1)), boxes=None, masks=None
+        )[0]
+        as_boxes = encoder(points=None, boxes=boxes, masks=None)[0]
+    # Both have two tokens: a point is padded by one that says "not a point".
+    use_box = (torch.arange(len(boxes)) % 2 == 0)[:, None, None]
+    return torch.where(use_box, as_boxes, as_points)
+
+
+def _coarse(batch: list[Sample], like: Tensor) -> Tensor:
+    """Which of the drawn segments covers each place of the embedding, int64 [B, h, w]; 0 none."""
+    numbers = []
+    for sample in batch:
+        share = F.adaptive_avg_pool2d(torch.from_numpy(sample.masks), like.shape[-2:])
+        best, index = share.max(0)
+        numbers.append(torch.where(best > 0.5, index + 1, 0))
+    return torch.stack(numbers)
+
+
+def _average(average: dict[str, Tensor], sam: Sam, step: int) -> None:
+    decay = min(_EMA_DECAY, (step + 1) / (step + 10))
+    for name, value in sam.state_dict().items():
+        average[name].lerp_(value.detach(), 1 - decay)
+
+
+def _save(
+    path: Path,
+    settings: dict[str, Any],
+    model: nn.Module,
+    average: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    step: int,
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    content = {
+        "settings": settings,
+        "model": model.state_dict(),
+        "average": average,
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+    }
+    torch.save(content, temporary)
+    os.replace(temporary, path)
+
+
+def _resume(
+    path: Path | None,
+    settings: dict[str, Any],
+    model: nn.Module,
+    average: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> int:
+    if path is None or not path.exists():
+        return 0
+    content = torch.load(path, weights_only=True)
+    if content["settings"] != settings:
+        raise ValueError(f"{path} belongs to a run with other settings; delete it to start anew")
+    model.load_state_dict(content["model"])
+    average.update(content["average"])
+    optimizer.load_state_dict(content["optimizer"])
+    return int(content["step"])
+
+
+def _bar(progress: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}, {task.fields[rate]:.1f} images/s"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        disable=not progress,
+    )
