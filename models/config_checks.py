@@ -1,4 +1,4 @@
-"""Checks that the configuration classes share: each names the key that is wrong and what it takes."""
+"""Checks shared by the configuration classes: each names the key that is wrong."""
 
 from dataclasses import fields
 from typing import Any

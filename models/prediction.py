@@ -13,6 +13,7 @@ from torch import Tensor
 from models.config import PredictConfig
 from models.errors import ConfigError, ModelOutputInvalid, OutOfMemory
 from models.memory import MemoryPlan, or_none_if_out_of_memory
+from models.prediction_detail import DetailCollector, PredictionDetail
 from models.segmentation.base import SegmentationModel
 from models.segmentation.sliding_window import Blender, Block, WindowGrid
 from models.segmentation.views import View, look, probability_strips
@@ -34,11 +35,18 @@ class Prediction:
         label: most probable class of each pixel, uint8 (H, W); of equal ones the lowest id.
         p_max: its probability, float32 (H, W), in [0, 1].
         window_px: longest side of a window; less than configured if memory ran out.
+        detail: what the stages for regions need beside; None if it was not asked for.
     """
 
     label: npt.NDArray[np.uint8]
     p_max: npt.NDArray[np.float32]
     window_px: int
+    detail: PredictionDetail | None = None
+
+    @property
+    def nbytes(self) -> int:
+        own = self.label.nbytes + self.p_max.nbytes
+        return own + (0 if self.detail is None else self.detail.nbytes)
 
 
 class Predictor:
@@ -49,12 +57,20 @@ class Predictor:
     is kept for later images, a smaller window is not, so that labels do not depend on the images
     before them.
 
+    Args:
+        model: the segmenter.
+        config: how it is run.
+        with_detail: give every prediction its `detail`.
+
     Raises:
         ConfigError: if the model takes images of one size only and a scale is above 1.
     """
 
-    def __init__(self, model: SegmentationModel, config: PredictConfig) -> None:
+    def __init__(
+        self, model: SegmentationModel, config: PredictConfig, with_detail: bool = False
+    ) -> None:
         self._model = model
+        self._with_detail = with_detail
         self._config = config
         on_gpu = model.device.type != "cpu"
         self._autocast = on_gpu and config.precision == "bfloat16"
@@ -125,13 +141,23 @@ class Predictor:
         size_hw = images[0].shape[0], images[0].shape[1]
         window_px = max(self._fixed_size_hw) if self._fixed_size_hw else plan.window_px
         if len(grid) > 1:
-            blocks = self._blended_blocks(images[0], grid, plan.batch_size)
-            return [_reduce(blocks, size_hw, window_px)]
+            collector = self._collector(size_hw, grid)
+            blocks = self._blended_blocks(images[0], grid, plan.batch_size, collector)
+            return [_reduce(blocks, size_hw, window_px, collector)]
         views = self._look(images)
-        return [
-            _reduce(self._single_window_blocks(views, i, size_hw), size_hw, window_px)
-            for i in range(len(images))
-        ]
+        predictions = []
+        for index in range(len(images)):
+            collector = self._collector(size_hw, grid)
+            if collector is not None:
+                collector.add_features(views[0], index, next(iter(grid)))
+            blocks = self._single_window_blocks(views, index, size_hw)
+            predictions.append(_reduce(blocks, size_hw, window_px, collector))
+        return predictions
+
+    def _collector(self, size_hw: tuple[int, int], grid: WindowGrid) -> DetailCollector | None:
+        if not self._with_detail:
+            return None
+        return DetailCollector(size_hw, self._model.ontology.num_classes, grid)
 
     def _single_window_blocks(
         self, views: list[View], index: int, size_hw: tuple[int, int]
@@ -140,7 +166,11 @@ class Predictor:
             yield Block(top, 0, strip)
 
     def _blended_blocks(
-        self, image: RgbImage, grid: WindowGrid, batch_size: int
+        self,
+        image: RgbImage,
+        grid: WindowGrid,
+        batch_size: int,
+        collector: DetailCollector | None,
     ) -> Iterator[Block]:
         height, width = grid.window_hw
         blender = Blender(grid, self._model.ontology.num_classes, self._model.device)
@@ -149,6 +179,8 @@ class Predictor:
             batch = windows[first : first + batch_size]
             views = self._look([image[w.y : w.y + height, w.x : w.x + width] for w in batch])
             for index, window in enumerate(batch):
+                if collector is not None:
+                    collector.add_features(views[0], index, window)
                 strips = probability_strips(views, index, grid.window_hw, self._strip_elements)
                 for row, strip in strips:
                     yield from blender.add(window, row, strip)
@@ -165,7 +197,12 @@ def to_tensor(images: Sequence[RgbImage], device: torch.device) -> Tensor:
     return stacked.permute(0, 3, 1, 2).float().div_(255).contiguous()
 
 
-def _reduce(blocks: Iterator[Block], size_hw: tuple[int, int], window_px: int) -> Prediction:
+def _reduce(
+    blocks: Iterator[Block],
+    size_hw: tuple[int, int],
+    window_px: int,
+    collector: DetailCollector | None,
+) -> Prediction:
     label = np.empty(size_hw, dtype=np.uint8)
     p_max = np.empty(size_hw, dtype=np.float32)
     with torch.inference_mode():
@@ -178,7 +215,9 @@ def _reduce(blocks: Iterator[Block], size_hw: tuple[int, int], window_px: int) -
             label[rows, columns] = winner.to(torch.uint8).cpu().numpy()
             # Sums of shares may pass 1 by a rounding error.
             p_max[rows, columns] = highest.clamp(max=1.0).cpu().numpy()
-    return Prediction(label, p_max, window_px)
+            if collector is not None:
+                collector.add_block(block)
+    return Prediction(label, p_max, window_px, None if collector is None else collector.finish())
 
 
 def _check_image(image: RgbImage) -> None:

@@ -23,21 +23,17 @@ class PredictionCache:
         """Keep a prediction, unless it alone is over the bound."""
         self.pop(key)
         self._kept[key] = prediction
-        self._bytes += _size(prediction)
+        self._bytes += prediction.nbytes
         while self._bytes > self._max_bytes:
             _, old = self._kept.popitem(last=False)
-            self._bytes -= _size(old)
+            self._bytes -= old.nbytes
 
     def pop(self, key: Key) -> Prediction | None:
         """Hand out a prediction and forget it."""
         found = self._kept.pop(key, None)
         if found is not None:
-            self._bytes -= _size(found)
+            self._bytes -= found.nbytes
         return found
 
     def __contains__(self, key: Key) -> bool:
         return key in self._kept
-
-
-def _size(prediction: Prediction) -> int:
-    return prediction.label.nbytes + prediction.p_max.nbytes

@@ -21,12 +21,15 @@ class View:
     """Logits of one look at a batch of windows, [B, K, h, w].
 
     `covers_hw_px` is the extent of the logits in pixels of the unscaled window, from its top left
-    corner (its top right corner if `flipped`).
+    corner (its top right corner if `flipped`). `features` [B, C, h2, w2], of the first look only,
+    span the same extent or that of the window, `features_cover_hw_px`.
     """
 
     logits: Tensor
     covers_hw_px: tuple[float, float]
     flipped: bool
+    features: Tensor | None = None
+    features_cover_hw_px: tuple[float, float] = (0.0, 0.0)
 
 
 def look(
@@ -37,10 +40,10 @@ def look(
     Raises:
         ModelOutputInvalid: if the logits have another shape than [B, K, h, w].
     """
-    views = []
+    views: list[View] = []
     for scale in config.scales:
         scaled = _rescale(images, scale)
-        views.append(_look_once(model, scaled, images.shape, False, autocast))
+        views.append(_look_once(model, scaled, images.shape, False, autocast, not views))
         if config.flip:
             views.append(_look_once(model, scaled.flip(-1), images.shape, True, autocast))
     return views
@@ -119,20 +122,28 @@ def _rescale(images: Tensor, scale: float) -> Tensor:
 
 
 def _look_once(
-    model: SegmentationModel, scaled: Tensor, shape: torch.Size, flipped: bool, autocast: bool
+    model: SegmentationModel,
+    scaled: Tensor,
+    shape: torch.Size,
+    flipped: bool,
+    autocast: bool,
+    keep_features: bool = False,
 ) -> View:
     with torch.autocast(scaled.device.type, dtype=torch.bfloat16, enabled=autocast):
         output = model.forward(scaled)
     _check_output(output, shape[0], model.ontology.num_classes)
     scaled_hw = scaled.shape[-2:]
     covers_hw = output.covers_hw_px or (scaled_hw[0], scaled_hw[1])
+    covers_hw_px = (
+        covers_hw[0] * (shape[2] / scaled_hw[0]),
+        covers_hw[1] * (shape[3] / scaled_hw[1]),
+    )
     return View(
         logits=output.logits,
-        covers_hw_px=(
-            covers_hw[0] * (shape[2] / scaled_hw[0]),
-            covers_hw[1] * (shape[3] / scaled_hw[1]),
-        ),
+        covers_hw_px=covers_hw_px,
         flipped=flipped,
+        features=output.features if keep_features else None,
+        features_cover_hw_px=covers_hw_px,
     )
 
 

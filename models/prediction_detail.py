@@ -1,0 +1,108 @@
+"""What the stages after `select` want to know of a prediction beside class and confidence.
+
+Class probabilities and the segmenter's features, both on coarse grids: regions are larger than a
+few pixels, and K maps at full resolution would take a hundred times the memory.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.segmentation.sliding_window import Axis, Block, Window, WindowGrid
+from models.segmentation.views import View
+
+CELL_PX = 4
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionDetail:
+    """Coarse maps of one image of H x W pixels.
+
+    Attributes:
+        probabilities: mean class probabilities over cells of 4 x 4 pixels, float16
+            (K, ceil(H / 4), ceil(W / 4)).
+        features: the segmenter's features, float16 (C, h, w); None if it gives none.
+        features_cover_hw_px: how many pixels `features` spans from the top left corner.
+    """
+
+    probabilities: npt.NDArray[np.float16]
+    features: npt.NDArray[np.float16] | None
+    features_cover_hw_px: tuple[float, float]
+
+    @property
+    def nbytes(self) -> int:
+        return self.probabilities.nbytes + (0 if self.features is None else self.features.nbytes)
+
+
+class DetailCollector:
+    """Gathers the detail of one image while its windows are computed.
+
+    Args:
+        size_hw: height and width of the image.
+        num_classes: K.
+        grid: the windows.
+    """
+
+    def __init__(self, size_hw: tuple[int, int], num_classes: int, grid: WindowGrid) -> None:
+        self._size_hw, self._grid = size_hw, grid
+        cells_hw = tuple(-(-side // CELL_PX) for side in size_hw)
+        self._sums = torch.zeros(num_classes, *cells_hw)
+        self._features: Tensor | None = None
+        self._covers_hw_px = (float(size_hw[0]), float(size_hw[1]))
+
+    def add_block(self, block: Block) -> None:
+        """Counts finished probabilities; every pixel comes once."""
+        values = block.probabilities.float().cpu()
+        rows = torch.arange(block.y, block.y + values.shape[1]) // CELL_PX
+        columns = torch.arange(block.x, block.x + values.shape[2]) // CELL_PX
+        first, last = int(columns[0]), int(columns[-1]) + 1
+        by_column = torch.zeros(values.shape[0], values.shape[1], last - first)
+        by_column.index_add_(2, columns - first, values)
+        self._sums[:, :, first:last].index_add_(1, rows, by_column)
+
+    def add_features(self, view: View, index: int, window: Window) -> None:
+        """Places the features of one window; where two overlap, each has its own half."""
+        if view.features is None:
+            return
+        values = view.features[index].to(torch.float16).cpu()
+        if len(self._grid) == 1:
+            self._features, self._covers_hw_px = values, view.features_cover_hw_px
+            return
+        steps_px = [c / n for c, n in zip(view.features_cover_hw_px, values.shape[1:], strict=True)]
+        if self._features is None:
+            sides = zip(self._size_hw, steps_px, strict=True)
+            cells_hw = [math.ceil(side / step) for side, step in sides]
+            self._features = torch.zeros(values.shape[0], *cells_hw, dtype=torch.float16)
+            self._covers_hw_px = (cells_hw[0] * steps_px[0], cells_hw[1] * steps_px[1])
+        top, rows = _own_cells(self._grid.rows, window.row, steps_px[0])
+        left, columns = _own_cells(self._grid.columns, window.column, steps_px[1])
+        height = min(values.shape[1] - top, self._features.shape[1] - rows)
+        width = min(values.shape[2] - left, self._features.shape[2] - columns)
+        self._features[:, rows : rows + height, columns : columns + width] = values[
+            :, top : top + height, left : left + width
+        ]
+
+    def finish(self) -> PredictionDetail:
+        """The detail, once every window was added."""
+        height, width = self._size_hw
+        rows = torch.bincount(torch.arange(height) // CELL_PX)
+        columns = torch.bincount(torch.arange(width) // CELL_PX)
+        means = self._sums / (rows[:, None] * columns)
+        features = None if self._features is None else self._features.numpy()
+        return PredictionDetail(means.to(torch.float16).numpy(), features, self._covers_hw_px)
+
+
+def _own_cells(axis: Axis, index: int, step_px: float) -> tuple[int, int]:
+    """First cell of a window that is its own along an axis, and that cell's place in the image.
+
+    A window leaves to the one before it the first half of what both cover.
+    """
+    skipped = 0
+    if index > 0:
+        shared_px = axis.starts[index - 1] + axis.window_px - axis.starts[index]
+        skipped = int(shared_px // (2 * step_px))
+    return skipped, round(axis.starts[index] / step_px) + skipped

@@ -1,0 +1,101 @@
+"""The coarse maps that a prediction carries for the stages of regions."""
+
+import numpy as np
+import numpy.testing as npt
+import pytest
+import torch
+
+from models.config import PredictConfig
+from models.ontology import Ontology
+from models.prediction import Predictor
+from models.prediction_detail import PredictionDetail
+from models.segmentation.base import SegmentationOutput
+
+
+class BrightnessModel:
+    """Two classes, dark and bright; its features at stride 4 are the mean colours of cells."""
+
+    ontology = Ontology.from_names("two", ["dark", "bright"])
+    device = torch.device("cpu")
+    has_batch_statistics = False
+
+    def __init__(self, features: bool = True) -> None:
+        self._features = features
+
+    def forward(self, images: torch.Tensor) -> SegmentationOutput:
+        grey = images.mean(1, keepdim=True)
+        logits = torch.cat([torch.zeros_like(grey), 8 * (grey - 0.5)], dim=1)
+        features = torch.nn.functional.avg_pool2d(images, 4) if self._features else None
+        return SegmentationOutput(logits, features)
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def cell_means(values: np.ndarray) -> np.ndarray:
+    """Brute force: (K, H, W) to the means of its 4 x 4 cells, cut ones included."""
+    k, height, width = values.shape
+    out = np.zeros((k, -(-height // 4), -(-width // 4)))
+    for y in range(out.shape[1]):
+        for x in range(out.shape[2]):
+            out[:, y, x] = values[:, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4].mean((1, 2))
+    return out
+
+
+def detail_of(model: BrightnessModel, image: np.ndarray, config: PredictConfig) -> PredictionDetail:
+    detail = next(Predictor(model, config, with_detail=True).predict([image]))[1].detail
+    assert detail is not None
+    return detail
+
+
+def test_no_detail_unless_asked_for():
+    predictor = Predictor(BrightnessModel(), PredictConfig())
+    assert next(predictor.predict([picture(8, 8)]))[1].detail is None
+
+
+@pytest.mark.parametrize("window_px", [1024, 32])
+@pytest.mark.parametrize("size_hw", [(48, 64), (45, 51)])
+def test_probabilities_are_means_over_cells(window_px: int, size_hw: tuple[int, int]):
+    image = picture(*size_hw)
+    config = PredictConfig(window_px=window_px)
+    detail = detail_of(BrightnessModel(), image, config)
+    bright = 1 / (1 + np.exp(-8 * (image.mean(2) / 255 - 0.5)))
+    expected = cell_means(np.stack([1 - bright, bright]))
+    npt.assert_allclose(detail.probabilities, expected, atol=2e-3)
+
+
+def test_features_of_one_window_lie_where_they_were_computed():
+    image = picture(64, 96)
+    detail = detail_of(BrightnessModel(), image, PredictConfig())
+    assert detail.features is not None
+    assert detail.features_cover_hw_px == (64, 96)
+    npt.assert_allclose(detail.features, cell_means(image.transpose(2, 0, 1) / 255), atol=2e-3)
+
+
+def test_features_of_several_windows_lie_at_most_a_cell_beside():
+    ramp = np.arange(128)[None] + np.zeros((96, 1))  # brightness tells the column
+    image = np.repeat(ramp[..., None], 3, 2).astype(np.uint8)
+    detail = detail_of(BrightnessModel(), image, PredictConfig(window_px=64))
+    assert detail.features is not None
+    cells_h, cells_w = detail.features.shape[1:]
+    step_px = detail.features_cover_hw_px[1] / cells_w
+    columns = (np.arange(cells_w) + 0.5) * step_px
+    expected = np.broadcast_to(columns / 255, (3, cells_h, cells_w))
+    npt.assert_allclose(detail.features, expected, atol=(step_px + 1) / 255)
+
+
+def test_a_model_without_features():
+    model = BrightnessModel(features=False)
+    detail = next(Predictor(model, PredictConfig(), with_detail=True).predict([picture(9, 9)]))[
+        1
+    ].detail
+    assert detail is not None
+    assert detail.features is None
+    assert detail.probabilities.shape == (2, 3, 3)
+
+
+def test_the_detail_counts_as_memory():
+    predictor = Predictor(BrightnessModel(), PredictConfig(), with_detail=True)
+    prediction = next(predictor.predict([picture(8, 8)]))[1]
+    assert prediction.nbytes == 64 + 4 * 64 + 2 * (2 * 4) + 2 * (3 * 4)
