@@ -55,6 +55,11 @@ def evidence_key(digest: str) -> str:
     return f"evidence/{digest[:2]}/{digest}.npz"
 
 
+def sample_key(job_id: str, digest: str) -> str:
+    """Key of what a chunk adds to the sample of its job, by the digest of its bytes."""
+    return f"samples/{job_id}/{digest}.npz"
+
+
 def fit_key(kind: str, digest: str) -> str:
     """Key of a pilot fit or a job fit."""
     return f"fits/{kind}/{digest}.json"

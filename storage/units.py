@@ -12,6 +12,7 @@ _PATTERNS: Final = {
     "images": re.compile(rf"(images/[0-9a-f]{{2}}/({_DIGEST}))"),
     "labels": re.compile(rf"(labels/[0-9a-f]{{2}}/({_DIGEST}))/.+"),
     "evidence": re.compile(rf"(evidence/[0-9a-f]{{2}}/({_DIGEST})\.npz)"),
+    "samples": re.compile(rf"(samples/(job_{ULID_PATTERN}))/{_DIGEST}\.npz"),
     "fits": re.compile(rf"(fits/[a-z]+/({_DIGEST})\.json)"),
     "models": re.compile(rf"(models/({_DIGEST}))/.+"),
     "annotations": re.compile(rf"(annotations/[0-9a-f]{{2}}/({_DIGEST})\.png)"),
@@ -20,8 +21,8 @@ _PATTERNS: Final = {
 }
 KINDS: Final = tuple(_PATTERNS)
 _SHARDED: Final = ("images", "labels", "evidence", "annotations")
-_FOLDERS: Final = ("labels", "models", "uploads")  # kinds whose units are folders
-_NAME: Final = re.compile(rf"({_DIGEST}|(?:upl|req)_{ULID_PATTERN})")
+_FOLDERS: Final = ("labels", "samples", "models", "uploads")  # kinds whose units are folders
+_NAME: Final = re.compile(rf"({_DIGEST}|(?:upl|req|job)_{ULID_PATTERN})")
 
 
 def unit_of(key: str) -> str | None:
@@ -42,7 +43,7 @@ def kind_of(unit: str) -> str:
 
 
 def name_of(unit: str) -> str:
-    """Return the digest, or the id of the upload or the request, that a unit is named after.
+    """Return the digest, or the id of the upload, request or job, that a unit is named after.
 
     Raises:
         ValueError: not a unit.
@@ -60,6 +61,6 @@ def is_folder(unit: str) -> bool:
 
 def shards() -> Iterator[str]:
     """Yield folders that together hold every unit, each small enough for one look."""
-    yield from ("uploads", "worklists", "models", "fits")
+    yield from ("uploads", "worklists", "models", "samples", "fits")
     for prefix in range(256):
         yield from (f"{kind}/{prefix:02x}" for kind in _SHARDED)

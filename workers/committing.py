@@ -37,6 +37,10 @@ class Committer:
         """Distinct images of the chunk, in order of their first item."""
         return list(self._positions)
 
+    def positions_of(self, image_digest: str) -> list[int]:
+        """Items of the chunk that show an image."""
+        return self._positions[image_digest]
+
     def add(self, image_digest: str, **outcome: Any) -> None:
         """Note what became of an image; every item that shows it gets the same.
 

@@ -1,34 +1,15 @@
 """Pass 1 for a job-wide correction: the evidence of each image, and the chunk's sample part."""
 
-import io
 import time
-
-import numpy as np
 
 from domain.leases import ClaimedChunk
 from storage.objects import evidence_key
 from workers.committing import Committer
 from workers.context import LabelContext
-from workers.job_wide import Evidence, SampleEntry, merge_samples
 from workers.label_runtime import LabelRuntime
 from workers.labelling import label_images
-
-
-def pack(evidence: Evidence) -> bytes:
-    """Return evidence as npz bytes; equal arrays give equal bytes."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **{name: evidence[name] for name in sorted(evidence)})  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
-def unpack(data: bytes) -> Evidence:
-    """Return the arrays of npz bytes; nothing is unpickled.
-
-    Raises:
-        ValueError: the bytes are no npz, or hold objects.
-    """
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+from workers.npz import Arrays, pack, unpack
+from workers.samples import put_part
 
 
 def collect(
@@ -38,15 +19,13 @@ def collect(
     stage = context.job_wide
     assert stage is not None
     started = time.monotonic()
-    sample: list[SampleEntry] = [(k, v) for k, v in (claimed.result or {}).get("sample", [])]
+    samples: dict[str, Arrays] = {}
     todo = []
     for digest in committer.digests:
         evidence_digest = context.recipe.evidence_digest(digest)
         if runtime.objects.exists(evidence_key(evidence_digest)):
             found = unpack(runtime.objects.get(evidence_key(evidence_digest)))
-            part = stage.sample(digest, found, context.seed)
-            sample = merge_samples([sample, part], stage.sample_size)
-            committer.chunk_result = {"sample": sample}
+            samples[digest] = stage.sample(digest, found, context.seed)
             committer.add(digest, evidence_digest=evidence_digest)
         else:
             todo.append(digest)
@@ -57,9 +36,11 @@ def collect(
         found = stage.evidence(done.image, done.maps)
         evidence_digest = context.recipe.evidence_digest(done.digest)
         runtime.objects.put_new(evidence_key(evidence_digest), pack(found))
-        part = stage.sample(done.digest, found, context.seed)
-        sample = merge_samples([sample, part], stage.sample_size)
-        committer.chunk_result = {"sample": sample}
+        samples[done.digest] = stage.sample(done.digest, found, context.seed)
         committer.add(done.digest, evidence_digest=evidence_digest)
+    if samples:
+        positions = [p for digest in samples for p in committer.positions_of(digest)]
+        sample = stage.merge(samples.values())
+        committer.chunk_result = put_part(runtime.objects, claimed.job.id, sample, positions)
     seconds = (time.monotonic() - started) / max(1, len(todo))
     committer.close(seconds_per_image=seconds if todo else None)

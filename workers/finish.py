@@ -7,9 +7,9 @@ from storage.objects import ObjectMissing, evidence_key
 from workers.artefacts import put_label
 from workers.committing import Committer
 from workers.context import load_context, read_fit
-from workers.evidence import unpack
 from workers.images import prefetch
 from workers.label_runtime import LabelRuntime
+from workers.npz import unpack
 from workers.runtime import Runtime
 
 

@@ -1,14 +1,17 @@
 """The join: fit a job-wide correction on the sample that pass 1 gathered."""
 
 import json
+from collections.abc import Iterator
 
 from domain.leases import ClaimedChunk, Commit, commit
-from domain.planning import pipeline_of
-from storage.catalog import chunks
+from domain.stages import measured
 from storage.objects import fit_key
+from workers.committing import Draining
+from workers.context import load_context
 from workers.identity import canonical_digest
-from workers.job_wide import merge_samples
 from workers.label_runtime import LabelRuntime
+from workers.npz import Arrays
+from workers.samples import read_parts
 
 
 def fit_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
@@ -16,14 +19,24 @@ def fit_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
 
     Raises:
         LeaseLost: the chunk is somebody else's.
+        Draining: nothing was committed, the chunk is done again.
         StorageUnavailable: the store failed.
     """
-    runtime.progress.tick("working")
-    with runtime.catalog.read() as session:
-        wire = pipeline_of(session, claimed.job)
-        parts = [r["sample"] for r in chunks.results(session, claimed.job.id, "label")]
-    stage = runtime.job_wide_stages[(wire.correct or {})["mode"]]
-    fit = stage.fit(merge_samples(parts, stage.sample_size))
+    context = load_context(runtime, claimed)
+    stage = context.job_wide
+    if stage is None:
+        raise LookupError(f"job {claimed.job.id} has no fit over the whole job")
+
+    def parts() -> Iterator[Arrays]:
+        for part in read_parts(runtime, stage, claimed.job.id, context.seed):
+            runtime.progress.tick("working")
+            if runtime.draining.is_set():
+                raise Draining
+            yield part
+
+    sample = stage.merge(parts())
+    with measured("fit"):
+        fit = stage.fit(sample)
     digest = canonical_digest(fit)
     data = json.dumps(fit, sort_keys=True).encode()
     runtime.objects.put_new(fit_key("job", digest), data)

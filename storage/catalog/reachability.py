@@ -92,6 +92,15 @@ def _fits(names: list[str]) -> list[Select[Any]]:
     return [select(column).where(column.in_(names)) for column in columns]
 
 
+def _samples(names: list[str]) -> list[Select[Any]]:
+    """Parts of the samples of jobs that are still to be fitted."""
+    return [
+        select(JobRow.id).where(
+            JobRow.id.in_(names), JobRow.deleted_at.is_(None), JobRow.status.not_in(DONE_STATUSES)
+        )
+    ]
+
+
 def _models(names: list[str]) -> list[Select[Any]]:
     return [
         select(ModelVersionRow.digest).where(
@@ -110,6 +119,7 @@ def _uploads(names: list[str]) -> list[Select[Any]]:
 _QUERIES: Final[dict[str, Callable[[list[str]], list[Select[Any]]]]] = {
     "images": _images,
     "labels": _labels,
+    "samples": _samples,
     "fits": _fits,
     "models": _models,
     "uploads": _uploads,

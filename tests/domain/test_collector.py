@@ -30,6 +30,7 @@ from storage.objects import (
     image_key,
     label_key,
     model_key,
+    sample_key,
     upload_key,
     upload_part_key,
 )
@@ -95,6 +96,9 @@ class TestUnits:
         upload = "upl_01J9Z3N6V1QG8T2B4C5D6E7F8G"
         assert unit_of(upload_part_key(upload, 7)) == unit_of(upload_key(upload))
         assert unit_of(upload_key(upload)) == f"uploads/{upload}"
+        assert unit_of(sample_key("job_01J9Z3N6V1QG8T2B4C5D6E7F8G", d)) == (
+            "samples/job_01J9Z3N6V1QG8T2B4C5D6E7F8G"
+        )
 
     @pytest.mark.parametrize(
         "key", ["health/probe", "images/ab/notes.txt", "other/ab/cd", "images/x", "labels/aa/bb/c"]
@@ -111,13 +115,13 @@ class TestTwoLooks:
             label_key(digest(2), "stages/predict.png"), evidence_key(digest(3)),
             fit_key("pilot", digest(4)), fit_key("job", digest(5)),
             model_key(digest(6), "bundle.json"), annotation_key(digest(7)), upload_key(upload),
-            upload_part_key(upload, 1),
+            upload_part_key(upload, 1), sample_key("job_01J9Z3N6V1QG8T2B4C5D6E7F8G", digest(8)),
         ]  # fmt: skip
         for key in litter:
             store.put_new(key, b"litter")
         store.put_new("images/ab/notes.txt", b"somebody else's")
         collector = make_collector(catalog, store)
-        assert sum(mark_all(collector).values()) == 8
+        assert sum(mark_all(collector).values()) == 9
         tally, _ = collector.delete_due()
         assert sum(tally.size_bytes.values()) == 6 * len(litter)
         assert keys(store) == {"images/ab/notes.txt"}
@@ -231,6 +235,25 @@ class TestWhatKeeps:
         assert collect(make_collector(catalog, store)) == (
             {evidence_key(digest("e"))} if kept else set()
         )
+
+    @pytest.mark.parametrize(
+        ("changes", "kept"),
+        [
+            ({"status": "running"}, True),
+            ({"status": "succeeded"}, False),
+            ({"status": "running", "deleted_at": 1.0}, False),
+        ],
+    )
+    def test_samples(
+        self, catalog: Catalog, store: KeptObjects, changes: dict[str, Any], kept: bool
+    ) -> None:
+        job_id = add_job(catalog, 1)
+        with catalog.write() as session:
+            session.execute(update(JobRow).where(JobRow.id == job_id).values(**changes))
+        parts = {sample_key(job_id, digest(n)) for n in range(2)}
+        for key in parts:
+            store.put_new(key, b"x")
+        assert collect(make_collector(catalog, store)) == (parts if kept else set())
 
     @pytest.mark.parametrize(
         ("changes", "kept"),

@@ -4,13 +4,14 @@ Images with more regions than the mean of the job lose their label.
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
 import numpy as np
 
 from models.pipeline import LabelMaps
-from workers.job_wide import Evidence, SampleEntry
+from workers.npz import Arrays
 
 
 def count_regions(label: np.ndarray) -> int:
@@ -26,27 +27,35 @@ class CountingStage:
     """Implements `workers.job_wide.JobWideStage`; `calls` says what was asked of it."""
 
     version = 1
-    sample_size = 1000
 
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def evidence(self, image: np.ndarray, maps: LabelMaps) -> Evidence:
+    def evidence(self, image: np.ndarray, maps: LabelMaps) -> Arrays:
         self.calls.append("evidence")
         assert image.shape == (*maps.label.shape, 3)
         regions = np.array(count_regions(maps.label))
         return {"label": maps.label, "confidence": maps.confidence, "regions": regions}
 
-    def sample(self, image_digest: str, evidence: Evidence, seed: int) -> list[SampleEntry]:
+    def sample(self, image_digest: str, evidence: Arrays, seed: int) -> Arrays:
         key = hashlib.sha256(f"{seed}:{image_digest}".encode()).hexdigest()
-        return [(key, int(evidence["regions"]))]
+        return {"keys": np.array([key]), "regions": evidence["regions"][None]}
 
-    def fit(self, sample: list[SampleEntry]) -> dict[str, Any]:
+    def merge(self, parts: Iterable[Arrays]) -> Arrays:
+        counts: dict[str, int] = {}
+        for part in parts:
+            counts |= zip(part["keys"].tolist(), part["regions"].tolist(), strict=True)
+        return {
+            "keys": np.array(sorted(counts)),
+            "regions": np.array([counts[key] for key in sorted(counts)]),
+        }
+
+    def fit(self, sample: Arrays) -> dict[str, Any]:
         self.calls.append("fit")
-        total = sum(count for _, count in sample)
-        return {"images": len(sample), "total": total, "mean": total / len(sample)}
+        images, total = len(sample["keys"]), int(sample["regions"].sum())
+        return {"images": images, "total": total, "mean": total / images}
 
-    def finish(self, evidence: Evidence, fit: dict[str, Any]) -> LabelMaps:
+    def finish(self, evidence: Arrays, fit: dict[str, Any]) -> LabelMaps:
         self.calls.append("finish")
         label, confidence = evidence["label"], evidence["confidence"]
         if int(evidence["regions"]) > fit["mean"]:

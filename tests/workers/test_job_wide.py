@@ -16,13 +16,15 @@ from models.pipeline import LabelMaps
 from storage.catalog import migrations
 from storage.catalog.engine import Catalog
 from storage.catalog.workers import add_worker
+from storage.objects import sample_key
 from tests.support import rows
 from tests.support.api import get_items, get_job, get_png, label_bytes, nonzero, post_set
 from tests.support.counting_stage import CountingStage, count_regions
 from tests.support.images import png_bytes
-from tests.support.installation import WORKER_ID, Installation, installation
+from tests.support.installation import ALL_HANDLERS, WORKER_ID, Installation, installation
 from workers.identity import Recipe
-from workers.job_wide import Evidence, merge_samples
+from workers.npz import Arrays
+from workers.run_chunk import run_chunk
 
 PIPELINE = PipelineConfig.model_validate({"select": None, "correct": {"mode": "counting"}})
 IMAGES = {f"{i}.png": png_bytes(i) for i in range(9)}
@@ -44,12 +46,12 @@ class DyingStage(CountingStage):
             self._at = None
             raise Killed
 
-    def evidence(self, image: np.ndarray, maps: LabelMaps) -> Evidence:
+    def evidence(self, image: np.ndarray, maps: LabelMaps) -> Arrays:
         found = super().evidence(image, maps)
         self._die_if_due()
         return found
 
-    def finish(self, evidence: Evidence, fit: dict[str, Any]) -> LabelMaps:
+    def finish(self, evidence: Arrays, fit: dict[str, Any]) -> LabelMaps:
         maps = super().finish(evidence, fit)
         self._die_if_due()
         return maps
@@ -230,10 +232,26 @@ class TestRetry:
         assert label_bytes(site, new) == label_bytes(site, old)
 
 
-class TestMergeSamples:
-    def test_smallest_keys_win_whatever_the_order(self) -> None:
-        parts: list[Any] = [[("d", 1), ("a", 2)], [["c", 3], ["a", 2]], [("b", 4)]]
-        expected = [("a", 2), ("b", 4), ("c", 3)]
-        assert merge_samples(parts, 3) == expected
-        assert merge_samples([merge_samples(parts[:2], 3), parts[2]], 3) == expected
-        assert merge_samples(parts[::-1], 3) == expected
+class TestSampleParts:
+    def test_a_chunk_leaves_one_object_and_its_name(
+        self, sqlite_site: Installation, tmp_path: Path
+    ) -> None:
+        site = sqlite_site
+        job_id = start(site, tmp_path / "m", CountingStage())
+        site.settle()
+        results = [c.result for c in rows.get_chunks(site.catalog, job_id) if c.kind == "label"]
+        stored = {found.key for found in site.objects.list("samples")}
+        assert stored == {sample_key(job_id, r["sample"]) for r in results if r}
+        assert sorted(p for r in results if r for p in r["positions"]) == list(range(9))
+
+    def test_a_lost_part_is_made_up_from_evidence(
+        self, tmp_path: Path, undisturbed: tuple[str, dict[str, Any]]
+    ) -> None:
+        with fresh_site(tmp_path / "s", chunk_max_images=2) as site:
+            job_id = start(site, tmp_path / "m", CountingStage())
+            while not (stored := [f.key for f in site.objects.list("samples")]):
+                site.schedule()
+                run_chunk(site.runtime, ALL_HANDLERS, site.queue.sent.pop(0))
+            site.objects.delete(stored)
+            site.settle()
+            assert (fit_of(site.catalog, job_id), label_bytes(site, job_id)) == undisturbed
