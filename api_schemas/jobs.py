@@ -215,6 +215,9 @@ class Job(BaseModel):
     done: bool
     image_set: str | None = None
     model: str | None = None
+    region_model: str | None = Field(
+        None, description="Of the stage `aggregate`: `nano`, `graph` or `name:version`"
+    )
     pipeline: PipelineConfig | None = None
     pipeline_digest: str | None = None
     pipeline_name: str | None = Field(None, description="`name@version`, if it was asked for so")
@@ -275,4 +278,5 @@ class ResultLine(BaseModel):
     coverage: float | None = None
     label_url: str | None = None
     confidence_url: str | None = None
+    regions_url: str | None = Field(None, description="Where the label is made of regions")
     error: Problem | None = None

@@ -1,7 +1,7 @@
 """Labels: immutable results, one per distinct image, model, pipeline and fit."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -35,6 +35,41 @@ class Label(BaseModel):
     created_at: datetime
 
 
+class RegionMask(BaseModel):
+    """A mask as COCO's compressed run lengths."""
+
+    size: tuple[int, int] = Field(description="Height and width of the image")
+    counts: str
+
+
+class LabelRegion(BaseModel):
+    """A region of a label, and what the stage `correct` made of it."""
+
+    id: int
+    segmentation: RegionMask
+    bbox: tuple[int, int, int, int] = Field(description="x, y, width, height in pixels")
+    area: int = Field(description="Pixels")
+    class_before: int = Field(description="The class that the region was given")
+    class_after: int | None = Field(description="Null where it was rejected")
+    decision: Literal["kept", "relabelled", "rejected"]
+    posterior: float | None = Field(description="Probability that the class given is wrong")
+    probability: float | None = Field(description="Of the class that the classifier favours")
+    vote_share: float = Field(description="Of the kept pixels, by weight, that have the class")
+    quality: float = Field(description="The region model's own estimate of the mask's IoU")
+
+
+class LabelRegions(BaseModel):
+    """The artefact `regions.json` of a label whose pipeline has `aggregate` or `correct`."""
+
+    format_version: int
+    size: tuple[int, int] = Field(description="Height and width of the image")
+    decided_by: Literal["job", "model", "none"] | None = Field(
+        description="Whose classifier judged the regions; null without `correct`"
+    )
+    reason: str | None = Field(description="Why that one")
+    regions: list[LabelRegion]
+
+
 class FileLink(BaseModel):
     """An address from which anybody can read one file for a while."""
 
@@ -52,6 +87,13 @@ class LabelJob(BaseModel):
     external_id: str
 
 
+class RegionModelUse(BaseModel):
+    """The region model that a label was made with."""
+
+    reference: str = Field(description="`nano`, `graph` or `name:version`")
+    digest: str = Field(description="SHA-256 over all that its masks depend on")
+
+
 class LabelLineage(BaseModel):
     """Everything that the bytes of a label depend on, and the jobs that show it."""
 
@@ -61,6 +103,7 @@ class LabelLineage(BaseModel):
     model: str
     model_digest: str
     model_deleted: bool = Field(description="Its files are gone; the label stays")
+    region_model: RegionModelUse | None = Field(None, description="Of the stage `aggregate`")
     pipeline_digest: str
     pipeline: PipelineConfig
     pipeline_names: list[str] = Field(description="Named pipelines with this configuration")

@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -14,7 +14,9 @@ from api_schemas.problems import Problem
 
 MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 ModelName = Annotated[str, StringConstraints(pattern=MODEL_NAME_PATTERN)]
-ModelKind = Literal["bundle", "huggingface", "torchscript", "torch_export"]
+ModelKind = Literal["bundle", "huggingface", "torchscript", "torch_export", "region-model"]
+REGION_MODEL_KIND: Final = "region-model"  # all others are segmenters
+BUILT_IN_REGION_MODELS: Final = ("nano", "graph")
 
 _REFERENCE = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]{0,62})(?:[:@]v?(?P<version>\d{1,9}))?$")
 
@@ -76,11 +78,15 @@ class ModelVersion(BaseModel):
     version: int
     reference: str = Field(description="Use this wherever a model is asked for")
     status: Literal["validating", "ready", "rejected"]
-    kind: ModelKind | None = None
+    kind: ModelKind | None = Field(
+        None,
+        description="`region-model`: for `aggregate.region_model`; all others are segmenters, for "
+        "`model`",
+    )
     digest: str | None = Field(
         None, description="Versions with the same files have the same digest, and share labels"
     )
-    ontology: Ontology | None = None
+    ontology: Ontology | None = Field(None, description="Its classes; a region model has none")
     size_bytes: int
     facts: dict[str, Any] = Field(description="What the check of the model measured")
     provenance: dict[str, Any]

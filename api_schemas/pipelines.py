@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from api_schemas.json_types import Integer, Number, Truth
+from api_schemas.region_stages import AggregateConfig, CorrectConfig
 
 STAGES: Final = ("predict", "rectify", "select", "aggregate", "correct")
 Fraction = Annotated[Number, Field(gt=0.0, le=1.0)]
@@ -51,15 +52,18 @@ class PipelineConfig(BaseModel):
         extra="forbid",
         frozen=True,
         json_schema_extra={
-            "examples": [{"predict": {"flip": True}, "select": {"keep_fraction": 0.5}}]
+            "examples": [
+                {"predict": {"flip": True}, "select": {"keep_fraction": 0.5}},
+                {"aggregate": {"region_model": "nano"}, "correct": {}},
+            ]
         },
     )
 
     predict: PredictConfig = PredictConfig()
     rectify: dict[str, Any] | None = None
     select: SelectConfig | None = SelectConfig()
-    aggregate: dict[str, Any] | None = None
-    correct: dict[str, Any] | None = None
+    aggregate: AggregateConfig | None = None
+    correct: CorrectConfig | None = None
     keep_stages: bool = Field(False, description="Store the label map after each stage as well")
     pilot_images: int = Field(256, ge=1, le=4096, description="Images whose confidence is sampled")
     seed: int = Field(0, ge=0, lt=2**31)
@@ -79,6 +83,11 @@ class PipelineConfig(BaseModel):
     def needs_pilot(self) -> bool:
         """Whether quantiles of the whole set are needed before the first label."""
         return bool(self.select and self.select.thresholds is None and self.select.scope == "set")
+
+    @property
+    def needs_job_fit(self) -> bool:
+        """Whether the last stage waits for a fit on the regions of the whole job."""
+        return self.correct is not None and self.correct.fit == "job"
 
     @property
     def digest(self) -> str:

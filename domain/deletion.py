@@ -11,12 +11,15 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api_schemas.models import parse_model_reference
-from api_schemas.problems import FieldProblem, NotFound, StateConflict
+from api_schemas.models import REGION_MODEL_KIND, parse_model_reference
+from api_schemas.pipelines import PipelineConfig
+from api_schemas.problems import FieldProblem, NotFound, ProblemError, StateConflict
 from domain import job_states
+from domain.job_fields import resolve_pipeline
 from storage.catalog import dependents, models
 from storage.catalog.engine import Catalog, db_now
 from storage.catalog.locks import claim
@@ -208,9 +211,13 @@ def delete_model_version(catalog: Catalog, name: str, number: int, *, force: boo
         found = Dependents()
         uses_it = JobRow.model_version_id == row.id
         found.add_live(dependents.unfinished_jobs_with(session, uses_it))
+        if row.kind == REGION_MODEL_KIND:
+            found.add_live(dependents.unfinished_jobs_naming(session, [row.id]))
         if is_current:
             found.add_others("/v1/models", "the bare name means this version", [name])
-        schedules = dependents.schedules_with(session, lambda job: _names(job, name, number))
+        schedules = dependents.schedules_with(
+            session, lambda job: _names(session, job, name, number)
+        )
         found.add_others("/v1/schedules", "a schedule", schedules)
         found.check(f"Version {number} of model '{name}'", force)
         row.deleted_at = _now(session)
@@ -218,9 +225,27 @@ def delete_model_version(catalog: Catalog, name: str, number: int, *, force: boo
             model.current_version = None
 
 
-def _names(job: dict[str, Any], name: str, number: int) -> bool:
+def _names(session: Session, job: dict[str, Any], name: str, number: int) -> bool:
+    """Whether the body of a job names a version as its model or its region model."""
+    named = (job.get("model"), _region_model_of(session, job.get("pipeline")))
+    return any(_means(reference, name, number) for reference in named)
+
+
+def _region_model_of(session: Session, pipeline: dict[str, Any] | str | None) -> str | None:
+    """Return the region model of the pipeline in the body of a job."""
+    if pipeline is None:
+        return None
     try:
-        return parse_model_reference(str(job.get("model"))) == (name, number)
+        asked = pipeline if isinstance(pipeline, str) else PipelineConfig.model_validate(pipeline)
+        config, _ = resolve_pipeline(session, asked)
+    except (ProblemError, ValidationError):  # of an older version, or its name means nothing now
+        return None
+    return None if config.aggregate is None else config.aggregate.region_model
+
+
+def _means(reference: Any, name: str, number: int) -> bool:
+    try:
+        return parse_model_reference(str(reference)) == (name, number)
     except ValueError:
         return False
 

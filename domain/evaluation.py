@@ -52,7 +52,12 @@ def create_evaluate(
     if request.model is not None:
         version = models.resolve(session, request.model)
         pipeline, pipeline_name = resolve_pipeline(session, request.pipeline)
-        jobs.check_pipeline(pipeline, len(version.ontology["classes"]))
+        jobs.check_pipeline(session, pipeline, version)
+        if pipeline.needs_job_fit:
+            raise ValidationProblem(
+                "A model is evaluated image by image: give `correct` the fit 'model', or run a "
+                "generate job and evaluate its labels with `labels_of_job`."
+            )
         if pipeline.needs_pilot:
             raise ValidationProblem(
                 "A model is evaluated image by image: leave `select` out, give fixed thresholds, "

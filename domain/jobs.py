@@ -16,7 +16,7 @@ from api_schemas.problems import (
     StateConflict,
     ValidationProblem,
 )
-from domain import events, job_states, models, pipelines, tracing
+from domain import events, job_states, models, pipelines, region_models, tracing
 from domain.job_fields import common_fields, resolve_pipeline
 from storage.catalog import image_sets, jobs
 from storage.catalog.engine import Catalog, db_now
@@ -65,14 +65,17 @@ def get_ready_set(session: Session, image_set_id: str) -> ImageSetRow:
     return row
 
 
-def check_pipeline(config: PipelineConfig, num_classes: int) -> None:
-    """Refuse what this version of the service cannot run.
+def check_pipeline(session: Session, config: PipelineConfig, version: ModelVersionRow) -> None:
+    """Refuse what this version of the service cannot run with this model.
 
     Raises:
         StageUnavailable: a stage that does not exist yet.
         ValidationProblem: thresholds that do not fit the model's classes.
+        ProblemError: a region model that is unknown or not ready, or is none.
     """
     pipelines.check_stages(config)
+    region_models.pin(session, config)
+    num_classes = len(version.ontology["classes"])
     thresholds = config.select.thresholds if config.select else None
     if isinstance(thresholds, tuple) and len(thresholds) != num_classes:
         raise ValidationProblem(
@@ -114,8 +117,13 @@ def new_job_row(
     schedule_id: str | None = None,
     created_by: str = LOCAL,
 ) -> JobRow:
-    """Insert a job in state `queued`, with its pipeline; the scheduler plans the rest."""
+    """Insert a job in state `queued`, with its pipeline; the scheduler plans the rest.
+
+    Raises:
+        ProblemError: the region model of the pipeline is unknown or not ready, or is none.
+    """
     if pipeline is not None:
+        params = _with_region_model(session, params, pipeline)
         jobs.add_pipeline(session, pipeline.digest, pipeline.model_dump(mode="json"))
     row = JobRow(
         id=new_id("job"),
@@ -155,6 +163,14 @@ def new_job_row(
     return row
 
 
+def _with_region_model(
+    session: Session, params: dict[str, Any], pipeline: PipelineConfig
+) -> dict[str, Any]:
+    """Return a job's parameters with its region model; a retry keeps that of the first job."""
+    pinned = None if "region_model" in params else region_models.pin(session, pipeline)
+    return params if pinned is None else {**params, "region_model": pinned.to_dict()}
+
+
 def create_generate(
     session: Session,
     request: GenerateJobCreate,
@@ -170,7 +186,7 @@ def create_generate(
     image_set = get_ready_set(session, request.image_set)
     version = models.resolve(session, request.model)
     pipeline, pipeline_name = resolve_pipeline(session, request.pipeline)
-    check_pipeline(pipeline, len(version.ontology["classes"]))
+    check_pipeline(session, pipeline, version)
     total = image_set.accepted + image_set.duplicate + image_set.rejected
     if total == 0:
         raise ValidationProblem(f"Image set '{image_set.id}' has no files.")
@@ -262,6 +278,7 @@ def _require_inputs(session: Session, job: JobRow) -> None:
     for row, what in ((image_set, "image set"), (version, "model version")):
         if row is not None and hold(session, row).deleted_at is not None:
             raise Gone(f"The {what} of job '{job.id}' was deleted. Start a new job on another one.")
+    region_models.require(session, job)
 
 
 def create_retry(
@@ -275,7 +292,7 @@ def create_retry(
     Raises:
         NotFound: unknown job.
         StateConflict: the job is not finished.
-        Gone: it was deleted, or its image set or model version was.
+        Gone: it was deleted, or its image set, model version or region model was.
         QuotaExceeded: too many images are waiting.
     """
     old = get_job(session, job_id, to_refer=True)

@@ -8,7 +8,7 @@ from api_schemas.ids import new_id
 from api_schemas.jobs import FailurePolicy
 from api_schemas.models import ModelPrefixSource, ModelVersionCreate
 from domain import connections, jobs, uploads
-from domain.models import get_version
+from domain.models import check_sort, get_version
 from storage.catalog import models
 from storage.catalog.tables import JobRow, ModelVersionRow
 
@@ -23,11 +23,12 @@ def create(
 
     Raises:
         NotFound: unknown upload or connection.
-        StateConflict: the upload is not complete.
+        StateConflict: the upload is not complete, or the name is that of a region model.
         QuotaExceeded: too much work is waiting.
     """
     jobs.check_room(session, 1, max_queued)
     source = _settled_source(session, request)
+    check_sort(session, name, is_region_model=False)  # region models come in on the machine
     models.ensure_model(session, name)
     models.get_model(session, name, lock=True)
     number = models.next_version(session, name)

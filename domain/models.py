@@ -6,8 +6,19 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
-from api_schemas.models import parse_model_reference
-from api_schemas.problems import Gone, ModelNotReady, NotFound, ValidationProblem
+from api_schemas.models import (
+    BUILT_IN_REGION_MODELS,
+    REGION_MODEL_KIND,
+    parse_model_reference,
+)
+from api_schemas.problems import (
+    FieldProblem,
+    Gone,
+    ModelNotReady,
+    NotFound,
+    StateConflict,
+    ValidationProblem,
+)
 from storage.catalog import models
 from storage.catalog.engine import Catalog
 from storage.catalog.locks import hold
@@ -63,7 +74,24 @@ def get_version(session: Session, name: str, number: int) -> ModelVersionRow:
 
 
 def resolve(session: Session, reference: str) -> ModelVersionRow:
-    """Return the ready version that ``name`` or ``name:7`` means; it is kept from being deleted.
+    """Return the ready segmenter that ``name`` or ``name:7`` means; it is kept from being deleted.
+
+    Raises:
+        ValidationProblem: not a reference, or to a region model.
+        NotFound, Gone, ModelNotReady: see `resolve_any`.
+    """
+    row = resolve_any(session, reference)
+    if row.kind == REGION_MODEL_KIND:
+        raise ValidationProblem(
+            f"Model '{reference_of(row)}' is a region model: it has no classes and goes into "
+            "`aggregate.region_model` of a pipeline. Name a segmenter with `model`.",
+            errors=[FieldProblem(pointer="/model", detail="a region model")],
+        )
+    return row
+
+
+def resolve_any(session: Session, reference: str) -> ModelVersionRow:
+    """Return the ready version of either sort that a reference means, kept from being deleted.
 
     Raises:
         ValidationProblem: not a reference.
@@ -87,7 +115,12 @@ def resolve(session: Session, reference: str) -> ModelVersionRow:
 
 
 def register_version(session: Session, new: NewVersion, *, promote: bool) -> ModelVersionRow:
-    """Add a version, or return the one that has exactly these files already."""
+    """Add a version, or return the one that has exactly these files already.
+
+    Raises:
+        StateConflict: the name is that of segmenters and this is a region model, or the reverse.
+    """
+    check_sort(session, new.name, is_region_model=new.kind == REGION_MODEL_KIND)
     models.ensure_model(session, new.name)
     model = models.get_model(session, new.name, lock=True)
     found = models.find_version_by_digest(session, new.name, new.digest)
@@ -114,6 +147,23 @@ def register_version(session: Session, new: NewVersion, *, promote: bool) -> Mod
     if promote or model is None or model.current_version is None:
         models.set_current(session, new.name, found.version)
     return found
+
+
+def check_sort(session: Session, name: str, *, is_region_model: bool) -> None:
+    """Refuse to put a segmenter and a region model under one name.
+
+    Raises:
+        StateConflict: the name has versions of the other sort, or is that of a built-in one.
+    """
+    if is_region_model and name in BUILT_IN_REGION_MODELS:
+        raise StateConflict(f"'{name}' is a region model that is built in; give another name.")
+    kinds = models.kinds_of(session, name)
+    if kinds and (REGION_MODEL_KIND in kinds) != is_region_model:
+        other = "segmenters" if is_region_model else "region models"
+        raise StateConflict(
+            f"The versions of model '{name}' are {other}. Give a model of another sort a name of "
+            "its own."
+        )
 
 
 def promote(catalog: Catalog, name: str, number: int) -> ModelRow:

@@ -15,7 +15,7 @@ from storage.catalog import jobs, pipelines
 from storage.catalog.pipelines import Named
 from storage.catalog.tables import LOCAL, PipelineVersionRow
 
-AVAILABLE_STAGES: Final = ("predict", "select")
+AVAILABLE_STAGES: Final = ("predict", "select", "aggregate", "correct")
 
 
 def check_stages(config: PipelineConfig, pointer: str = "/pipeline") -> None:

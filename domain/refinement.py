@@ -95,9 +95,9 @@ def _refused_annotations(session: Session, annotation_set_id: str) -> ProblemErr
             "start from labels of purpose 'initial' or from the labels of a job."
         )
     return StageUnavailable(
-        "Labels of purpose 'initial' are refined by the stages 'aggregate' and 'correct', which do "
-        "not exist in this version. To label the images with a model, start a generate job with "
-        f"image_set '{row.image_set_id}'."
+        "Labels of purpose 'initial' cannot be refined in this version: 'aggregate' and 'correct' "
+        "start from what a model predicts. To label the images with a model, start a generate job "
+        f"with image_set '{row.image_set_id}'."
     )
 
 
@@ -144,7 +144,7 @@ def _check(
             f"'{source.id}' ({', '.join(names)} instead of {', '.join(own)}). Name a model with "
             "the same classes, or start a generate job."
         )
-    jobs.check_pipeline(config, len(names))
+    jobs.check_pipeline(session, config, version)
 
 
 def begin(session: Session, job: JobRow, identity: LabelIdentity | None) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Path
 from fastapi.responses import JSONResponse, Response
 
+from api_schemas.models import REGION_MODEL_KIND
 from api_schemas.ontologies import (
     CvatLabel,
     Ontology,
@@ -14,7 +15,7 @@ from api_schemas.ontologies import (
     OntologyPage,
     StoredOntology,
 )
-from api_schemas.problems import ModelNotReady
+from api_schemas.problems import ModelNotReady, NotFound
 from domain import models as model_use_cases
 from domain import ontologies as use_cases
 from formats.class_palettes import cvat_names, distinct_colours
@@ -203,6 +204,8 @@ def _row(state: ServiceState, ontology_id: str) -> OntologyRow:
 def _model_classes(state: ServiceState, name: str, number: int) -> tuple[dict[str, Any], str]:
     with state.catalog.read() as session:
         version = model_use_cases.get_version(session, name, number)
+    if version.kind == REGION_MODEL_KIND:
+        raise NotFound(f"'{name}:{number}' is a region model: it has no classes.")
     if not version.ontology.get("classes"):
         raise ModelNotReady(
             f"The classes of '{name}:{number}' are not known; the version is {version.status}."

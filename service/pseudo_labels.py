@@ -187,7 +187,7 @@ def _json_object(field: str, text: str) -> dict[str, Any]:
 def _check_model(session: Session, request: GenerateJobCreate) -> None:
     version = models.resolve(session, request.model)
     pipeline, _ = resolve_pipeline(session, request.pipeline)
-    use_cases.check_pipeline(pipeline, len(version.ontology["classes"]))
+    use_cases.check_pipeline(session, pipeline, version)
     common_fields(session, request, LOCAL)
 
 

@@ -14,6 +14,7 @@ from api_schemas.models import Model, ModelVersion
 from api_schemas.ontologies import Ontology
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import Problem
+from domain import region_models
 from domain.job_states import is_done
 from domain.models import reference_of
 from storage.catalog import chunks, jobs, models
@@ -141,6 +142,7 @@ def job(session: Session, row: JobRow) -> Job:
     )
     base = f"/v1/jobs/{row.id}"
     refined_from = row.params.get("refined_from")
+    region_model = region_models.pinned(row)
     return Job(
         id=row.id,
         type=row.type,
@@ -148,6 +150,7 @@ def job(session: Session, row: JobRow) -> Job:
         done=is_done(row),
         image_set=row.image_set_id,
         model=reference_of(version) if version else None,
+        region_model=region_model.reference if region_model else None,
         pipeline=pipeline,
         pipeline_digest=row.pipeline_digest,
         pipeline_name=row.pipeline_name,

@@ -71,6 +71,16 @@ def find_version_by_digest(session: Session, name: str, digest: str) -> ModelVer
     )
 
 
+def kinds_of(session: Session, name: str) -> set[str]:
+    """Kinds of the ready versions of a model that were not deleted."""
+    query = select(ModelVersionRow.kind).where(
+        ModelVersionRow.model_name == name,
+        ModelVersionRow.status == "ready",
+        ModelVersionRow.deleted_at.is_(None),
+    )
+    return set(session.scalars(query.distinct()))
+
+
 def reject_undecided(
     session: Session, version_id: str | None, problem: dict[str, Any] | None
 ) -> None:

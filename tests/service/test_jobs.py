@@ -70,8 +70,9 @@ class TestCreate:
             ({"pipeline": {"select": {"thresholds": 0.5, "scope": "image"}}}, 422,
              "validation-error"),
             ({"pipeline": {"rectify": {}}}, 422, "stage-unavailable"),
-            ({"pipeline": {"aggregate": {"x": 1}}}, 422, "stage-unavailable"),
-            ({"pipeline": {"correct": {"mode": "counting"}}}, 422, "stage-unavailable"),
+            ({"pipeline": {"aggregate": {"x": 1}}}, 422, "validation-error"),
+            ({"pipeline": {"aggregate": {"region_model": "nobody"}}}, 404, "not-found"),
+            ({"pipeline": {"correct": {"mode": "counting"}}}, 422, "validation-error"),
         ],
     )  # fmt: skip
     def test_refusals(

@@ -69,9 +69,9 @@ class TestCreate:
         assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
 
     def test_stages_that_do_not_exist(self, sqlite_site: Installation) -> None:
-        answer = post(sqlite_site, "night", {"correct": {}})
+        answer = post(sqlite_site, "night", {"rectify": {}})
         assert (answer.status_code, answer.json()["code"]) == (422, "stage-unavailable")
-        assert answer.json()["errors"][0]["pointer"] == "/config/correct"
+        assert answer.json()["errors"][0]["pointer"] == "/config/rectify"
         assert sqlite_site.client.get("/v1/pipelines").json()["pipelines"] == []
 
     @pytest.mark.parametrize(

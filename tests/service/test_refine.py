@@ -306,7 +306,8 @@ class TestRefusals:
             ({"image_set": "set_00000000000000000000000000"}, 422, "validation-error"),
             ({"model": "nobody"}, 404, "not-found"),
             ({"pipeline": "nothing"}, 404, "not-found"),
-            ({"pipeline": {"correct": {}}}, 422, "stage-unavailable"),
+            ({"pipeline": {"rectify": {}}}, 422, "stage-unavailable"),
+            ({"pipeline": {"aggregate": {"region_model": "tiny"}}}, 422, "validation-error"),
             ({"pipeline": {"select": {"thresholds": [0.5]}}}, 422, "validation-error"),
         ],
     )
