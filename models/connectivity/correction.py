@@ -1,0 +1,373 @@
+"""Stage `correct`: each region of a job kept, relabelled or rejected (SeCo, section 3).
+
+`fit_correction` looks at a sample of the job's regions once, `apply_correction` at the regions of
+one image. Who decides, and why, stands in the fit:
+
+    job     the job's own classifier and the split of its losses
+    model   the classifier that came with the model: a region is as doubtful as its class is
+            improbable, so with tau_ns 0.60 it is kept if its class has a probability above 0.40
+    none    neither: a region is as certain as the share of its votes for its class times its mean
+            probability (without votes, times the quality of its mask), kept above 1 - tau_ns, and
+            never relabelled
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.connectivity.classifier import Classifier, OwnFit, fit_own, folds_of, own_inputs
+from models.connectivity.config import CorrectConfig
+from models.connectivity.mixture import TwoGaussians, fit_two_gaussians
+from models.connectivity.regions import Regions
+from models.connectivity.rules import (
+    QuantileThresholds,
+    mixture_rule,
+    quantile_rule,
+)
+from models.connectivity.sample import Sample, image_key
+from models.connectivity.training import TrainingSettings, cross_entropy
+from models.ontology import IGNORE_LABEL
+
+JOB: Final = "job"
+MODEL: Final = "model"
+NEITHER: Final = "none"
+FORMAT_VERSION: Final = 1
+
+Classes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """What became of N regions.
+
+    Attributes:
+        decisions: `rules.Decision`, uint8 (N,).
+        classes_after: uint8 (N,), 255 where rejected.
+        posterior: probability that the class given is wrong, float32 (N,).
+        probability: of the class written, or where none is, of the class given, float32 (N,).
+        decided_by: "job", "model" or "none".
+        reason: why it was that, one sentence.
+    """
+
+    decisions: npt.NDArray[np.uint8]
+    classes_after: Classes
+    posterior: npt.NDArray[np.float32]
+    probability: npt.NDArray[np.float32]
+    decided_by: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class CorrectionFit:
+    """What pass 2 needs; depends on the sample, the configuration and the model's classifier.
+
+    Attributes:
+        config: how regions are corrected.
+        num_classes: K.
+        decided_by: "job", "model" or "none".
+        reason: why, one sentence.
+        class_regions: regions of each class in the sample, K of them.
+        classifier: the one that decides; None with "none".
+        mixture: the split of the losses, in mode "mixture" of a job's own classifier.
+        class_mixtures: {class: its own split}, where they are split by class and are apart.
+        thresholds: in mode "quantile" of a job's own classifier.
+        separation: Ashman's D of the split of all losses, even if it was too small; or None.
+        rounds: rounds of fitting of the job's own classifier; 0 without one.
+    """
+
+    config: CorrectConfig
+    num_classes: int
+    decided_by: str
+    reason: str
+    class_regions: tuple[int, ...]
+    classifier: Classifier | None = None
+    mixture: TwoGaussians | None = None
+    class_mixtures: dict[int, TwoGaussians] = field(default_factory=dict)
+    thresholds: QuantileThresholds | None = None
+    separation: float | None = None
+    rounds: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "config": self.config.to_dict(),
+            "num_classes": self.num_classes,
+            "decided_by": self.decided_by,
+            "reason": self.reason,
+            "class_regions": list(self.class_regions),
+            "classifier": _dict_or_none(self.classifier),
+            "mixture": _dict_or_none(self.mixture),
+            "class_mixtures": {str(c): m.to_dict() for c, m in self.class_mixtures.items()},
+            "thresholds": _dict_or_none(self.thresholds),
+            "separation": self.separation,
+            "rounds": self.rounds,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "CorrectionFit":
+        """Raises ValueError if it is of another format."""
+        if data.get("format_version") != FORMAT_VERSION:
+            raise ValueError(f"this program reads fits of a correction of version {FORMAT_VERSION}")
+        classifier, mixture = data["classifier"], data["mixture"]
+        thresholds = data["thresholds"]
+        return cls(
+            config=CorrectConfig.from_dict(data["config"]),
+            num_classes=int(data["num_classes"]),
+            decided_by=data["decided_by"],
+            reason=data["reason"],
+            class_regions=tuple(data["class_regions"]),
+            classifier=None if classifier is None else Classifier.from_dict(classifier),
+            mixture=None if mixture is None else TwoGaussians.from_dict(mixture),
+            class_mixtures={
+                int(c): TwoGaussians.from_dict(m) for c, m in data["class_mixtures"].items()
+            },
+            thresholds=None if thresholds is None else QuantileThresholds.from_dict(thresholds),
+            separation=data["separation"],
+            rounds=int(data["rounds"]),
+        )
+
+
+def fit_correction(
+    sample: Sample,
+    config: CorrectConfig,
+    prior: Classifier | None = None,
+    settings: TrainingSettings | None = None,
+) -> CorrectionFit:
+    """Fit on a sample of a job's regions.
+
+    The job's own classifier decides if there are `least_regions` of them, `least_class_regions` of
+    every class that occurs, and its losses fall into two groups that are `least_separation` apart.
+
+    Args:
+        sample: the regions; see `sample.merge_parts`.
+        config: how regions are corrected.
+        prior: the classifier that came with the model, if any.
+        settings: how the job's own classifier is fitted.
+    """
+    counts = np.bincount(sample.classes, minlength=sample.num_classes)
+    class_regions = tuple(int(n) for n in counts)
+    why_not = _why_not_own(sample, config, class_regions)
+    separation = None
+    if why_not is None:
+        inputs = own_inputs(sample.groups, config.features, sample.num_classes)
+        own = fit_own(
+            sample.features, sample.classes, sample.images, inputs, sample.num_classes, settings
+        )
+        losses = cross_entropy(own.scores, sample.classes)
+        if config.mode == "quantile":
+            return _by_quantiles(own, losses, config, class_regions)
+        mixture = fit_two_gaussians(losses)
+        separation = None if mixture is None else mixture.separation
+        if mixture is not None and mixture.separation >= config.least_separation:
+            return _by_mixture(own, losses, mixture, sample.classes, config, class_regions)
+        why_not = "the losses do not fall into two groups" + (
+            "" if separation is None else f" (Ashman's D {separation:.2f})"
+        )
+    return _without_own(sample, config, prior, why_not, class_regions, separation)
+
+
+def apply_correction(fit: CorrectionFit, regions: Regions, image_digest: str) -> Decisions:
+    """Decide on the regions of one image.
+
+    Raises:
+        FeaturesDiffer: the regions lack features that the fit was made on.
+    """
+    classes = regions.classes
+    if fit.classifier is None:
+        certain = _certainty(regions)
+        probabilities = np.zeros((len(regions), fit.num_classes))
+        np.put_along_axis(probabilities, classes[:, None].astype(np.int64), certain[:, None], 1)
+        # Only the class given may be written.
+        return _decide(fit, 1 - certain, probabilities, classes, relabel_above=1.0)
+    scores = fit.classifier.scores(regions.features, classes, image_key(image_digest))
+    probabilities = fit.classifier.probabilities(scores)
+    if fit.decided_by == MODEL:
+        doubt = 1 - _of_class(probabilities, classes)
+        return _decide(fit, doubt, probabilities, classes, fit.config.relabel_above)
+    losses = cross_entropy(scores, classes)
+    if fit.thresholds is not None:
+        mode = "local_loss" if fit.config.class_balanced else "both_loss"
+        decisions, after = quantile_rule(losses, probabilities, classes, fit.thresholds, mode)
+        doubt = 1 - _of_class(probabilities, classes)
+        return _decisions(fit, decisions, after, doubt, probabilities, classes)
+    doubt = _posterior(fit, losses, classes)
+    return _decide(fit, doubt, probabilities, classes, fit.config.relabel_above)
+
+
+def _why_not_own(
+    sample: Sample, config: CorrectConfig, class_regions: tuple[int, ...]
+) -> str | None:
+    """Why the job's own classifier is not even fitted."""
+    occurring = {c: n for c, n in enumerate(class_regions) if n}
+    fewest = min(occurring, key=lambda c: occurring[c], default=0)
+    checks = (
+        (config.fit != "job", "the configuration says so"),
+        (len(sample) == 0, "there are no regions"),
+        (
+            len(sample) < config.least_regions,
+            f"{len(sample)} regions are fewer than {config.least_regions}",
+        ),
+        (len(occurring) < 2, "all regions are of one class"),
+        (
+            occurring.get(fewest, 0) < config.least_class_regions,
+            f"class {fewest} has {occurring.get(fewest, 0)} regions, fewer than "
+            f"{config.least_class_regions}",
+        ),
+        (
+            not own_inputs(sample.groups, config.features, sample.num_classes),
+            "none of the features asked for are there",
+        ),
+    )
+    found = next((reason for applies, reason in checks if applies), None)
+    if found is None and not _seen_without_fold(sample):
+        return "a class occurs in images of one fold only, so no head could learn it for them"
+    return found
+
+
+def _seen_without_fold(sample: Sample) -> bool:
+    """Whether each class of a fold also occurs outside it."""
+    pairs = {(int(c), int(f)) for c, f in zip(sample.classes, folds_of(sample.images), strict=True)}
+    folds_with = np.bincount([c for c, _ in pairs], minlength=sample.num_classes)
+    return not (folds_with == 1).any()
+
+
+def _by_mixture(
+    own: OwnFit,
+    losses: npt.NDArray[np.float64],
+    mixture: TwoGaussians,
+    classes: Classes,
+    config: CorrectConfig,
+    class_regions: tuple[int, ...],
+) -> CorrectionFit:
+    class_mixtures = {}
+    if config.class_balanced:
+        for c in np.flatnonzero(class_regions):
+            found = fit_two_gaussians(losses[classes == c])
+            if found is not None and found.separation >= config.least_separation:
+                class_mixtures[int(c)] = found
+    return CorrectionFit(
+        config,
+        len(class_regions),
+        JOB,
+        f"the losses fall into two groups (Ashman's D {mixture.separation:.2f})",
+        class_regions,
+        own.classifier,
+        mixture,
+        class_mixtures,
+        separation=mixture.separation,
+        rounds=own.rounds,
+    )
+
+
+def _by_quantiles(
+    own: OwnFit,
+    losses: npt.NDArray[np.float64],
+    config: CorrectConfig,
+    class_regions: tuple[int, ...],
+) -> CorrectionFit:
+    probabilities = own.classifier.probabilities(own.scores)
+    return CorrectionFit(
+        config,
+        len(class_regions),
+        JOB,
+        "there are enough regions for order statistics",
+        class_regions,
+        own.classifier,
+        thresholds=QuantileThresholds.of(losses, probabilities, config.quantile),
+        rounds=own.rounds,
+    )
+
+
+def _without_own(
+    sample: Sample,
+    config: CorrectConfig,
+    prior: Classifier | None,
+    why_not: str,
+    class_regions: tuple[int, ...],
+    separation: float | None,
+) -> CorrectionFit:
+    lacking = "the model has no classifier"
+    if prior is not None:
+        lacking = _unfit(prior, sample) or ""
+    decided_by = NEITHER if lacking else MODEL
+    reason = f"{why_not}; {lacking}" if lacking else why_not
+    return CorrectionFit(
+        config,
+        sample.num_classes,
+        decided_by,
+        reason,
+        class_regions,
+        None if lacking else prior,
+        separation=separation,
+    )
+
+
+def _unfit(prior: Classifier, sample: Sample) -> str | None:
+    if prior.num_classes != sample.num_classes:
+        return f"the model's classifier is for {prior.num_classes} classes"
+    if len(sample) == 0:  # nothing is known of the features, and nothing is to be decided
+        return None
+    lacks = prior.lacks(sample.groups)
+    return None if lacks is None else f"the model's classifier cannot be used: {lacks}"
+
+
+def _certainty(regions: Regions) -> npt.NDArray[np.float64]:
+    has_votes = regions.votes.sum(1) > 0
+    agreed = np.where(has_votes, regions.vote_share(), regions.quality).astype(np.float64)
+    return np.clip(agreed * regions.confidence, 0, 1)
+
+
+def _posterior(
+    fit: CorrectionFit, losses: npt.NDArray[np.float64], classes: Classes
+) -> npt.NDArray[np.float64]:
+    assert fit.mixture is not None
+    posterior = fit.mixture.posterior(losses)
+    for c, mixture in fit.class_mixtures.items():
+        of_class = classes == c
+        posterior[of_class] = mixture.posterior(losses[of_class])
+    return posterior
+
+
+def _decide(
+    fit: CorrectionFit,
+    doubt: npt.NDArray[np.float64],
+    probabilities: npt.NDArray[np.float64],
+    classes: Classes,
+    relabel_above: float,
+) -> Decisions:
+    doubt = np.minimum(doubt, np.nextafter(1.0, 0.0))  # so that tau_ns = 1 keeps all
+    decisions, after = mixture_rule(
+        doubt, probabilities, classes, fit.config.keep_below, relabel_above
+    )
+    return _decisions(fit, decisions, after, doubt, probabilities, classes)
+
+
+def _decisions(
+    fit: CorrectionFit,
+    decisions: npt.NDArray[np.uint8],
+    after: Classes,
+    doubt: npt.NDArray[np.float64],
+    probabilities: npt.NDArray[np.float64],
+    classes: Classes,
+) -> Decisions:
+    written = np.where(after == IGNORE_LABEL, classes, after)
+    return Decisions(
+        decisions,
+        after,
+        doubt.astype(np.float32),
+        _of_class(probabilities, written).astype(np.float32),
+        fit.decided_by,
+        fit.reason,
+    )
+
+
+def _of_class(probabilities: npt.NDArray[np.float64], classes: Classes) -> npt.NDArray[np.float64]:
+    return np.take_along_axis(probabilities, classes[:, None].astype(np.int64), 1)[:, 0]
+
+
+def _dict_or_none(value: Any) -> dict[str, Any] | None:
+    return None if value is None else value.to_dict()
