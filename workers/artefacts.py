@@ -5,9 +5,15 @@ from typing import Any
 from api_schemas.ids import new_id
 from domain.stages import measured
 from formats.index_png import encode_confidence_png, encode_label_png
+from formats.regions_json import encode_regions_json
 from models.pipeline import LabelMaps
 from storage.objects import Objects, label_key
 from workers.context import LabelContext
+
+
+def _region_model(context: LabelContext) -> dict[str, Any]:
+    used = context.region_model_use
+    return {} if used is None else {"region_model": used.model_dump()}
 
 
 @measured("store")
@@ -31,6 +37,8 @@ def put_label(
     }
     for stage, stage_map in maps.stages.items():
         files[f"stages/{stage}.png"] = encode_label_png(stage_map, context.palette)
+    if maps.regions_json is not None:
+        files["regions.json"] = encode_regions_json(maps.regions_json)
     for name, data in files.items():
         objects.put_new(label_key(digest, name), data)
     height_px, width_px = maps.label.shape
@@ -57,5 +65,6 @@ def put_label(
             "precision": context.recipe.precision,
             "seed": context.seed,
             "window_px": maps.summary.get("window_px"),
+            **_region_model(context),
         },
     }

@@ -4,16 +4,19 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from api_schemas.labels import RegionModelUse
 from api_schemas.pipelines import PipelineConfig as WireConfig
+from domain import region_models
 from domain.leases import ClaimedChunk
 from domain.planning import pipeline_of
 from models.config import PipelineConfig
 from models.pipeline import LabelPipeline
+from models.promptable.base import RegionModel
 from models.selection import PilotFit
 from storage.catalog.models import get_version
 from storage.catalog.tables import ModelVersionRow
 from storage.objects import fit_key
-from workers.identity import Recipe, canonical_digest
+from workers.identity import Recipe, canonical_digest, early_digest_of
 from workers.job_wide import JobWideStage
 from workers.label_runtime import LabelRuntime
 
@@ -25,6 +28,8 @@ class LabelContext:
     """The label path of one job, loaded."""
 
     pipeline: LabelPipeline
+    region_model: RegionModel | None
+    region_model_use: RegionModelUse | None
     recipe: Recipe
     version: ModelVersionRow
     palette: list[tuple[int, int, int]]
@@ -40,9 +45,9 @@ class LabelContext:
 
 
 def label_config(config: WireConfig) -> PipelineConfig:
-    """Translate the wire's configuration to that of `models`; a job-wide stage is not its part."""
+    """Translate the wire's configuration to that of `models`."""
     document = config.model_dump(mode="json", exclude=set(NOT_OF_THE_LABEL_PATH))
-    return PipelineConfig.from_dict({**document, "correct": None})
+    return PipelineConfig.from_dict(document)
 
 
 def version_of(runtime: LabelRuntime, claimed: ClaimedChunk) -> ModelVersionRow:
@@ -59,28 +64,38 @@ def version_of(runtime: LabelRuntime, claimed: ClaimedChunk) -> ModelVersionRow:
 
 
 def load_context(runtime: LabelRuntime, claimed: ClaimedChunk) -> LabelContext:
-    """Load the model (told to the parent, since it may take long) and the fits of a job."""
+    """Load the models (told to the parent, since it may take long) and the fits of a job."""
     version = version_of(runtime, claimed)
     with runtime.catalog.read() as session:
         wire = pipeline_of(session, claimed.job)
     if not runtime.models.is_loaded(version):
         runtime.progress.tick("loading")
     model = runtime.models.load(version)
+    region_model, used = _region_model(runtime, claimed)
     runtime.progress.tick("working")
     config = label_config(wire)
     job_wide = None
-    if wire.correct is not None:
-        job_wide = runtime.job_wide_stages[wire.correct["mode"]]
+    if wire.correct is not None and wire.needs_job_fit:
+        job_wide = runtime.job_wide_stages[wire.correct.mode]
     pilot_digest = claimed.job.pilot_fit_digest
-    pipeline = LabelPipeline(model, config, _pilot_fit(runtime, pilot_digest))
+    pipeline = LabelPipeline(
+        model,
+        config,
+        _pilot_fit(runtime, pilot_digest),
+        **({} if region_model is None else {"region_model": region_model}),
+    )
     return LabelContext(
         pipeline=pipeline,
+        region_model=region_model,
+        region_model_use=used,
         recipe=Recipe(
             pipeline_digest=claimed.job.pipeline_digest or "",
+            early_digest=early_digest_of(wire),
             model_digest=version.digest,
             pilot_fit_digest=pilot_digest,
             algorithm_versions=_versions(config, job_wide),
             precision=pipeline.precision,
+            region_model_digest=None if used is None else used.digest,
         ),
         version=version,
         palette=[tuple(c["color"]) for c in version.ontology["classes"]],
@@ -92,6 +107,33 @@ def load_context(runtime: LabelRuntime, claimed: ClaimedChunk) -> LabelContext:
             {"model": version.digest, "predict": config.predict.to_dict()}
         ),
     )
+
+
+def _region_model(
+    runtime: LabelRuntime, claimed: ClaimedChunk
+) -> tuple[RegionModel | None, RegionModelUse | None]:
+    """Return the region model that a job was pinned to, and what labels tell about it."""
+    pinned = region_models.pinned(claimed.job)
+    if pinned is None:
+        return None, None
+    if pinned.version_id is None:
+        from models.promptable.builtin import built_in_digest
+
+        used = RegionModelUse(reference=pinned.reference, digest=built_in_digest(pinned.reference))
+        _tick_if_new(runtime, used.digest)
+        return runtime.region_models.load_built_in(pinned.reference, used.digest), used
+    with runtime.catalog.read() as session:
+        version = get_version(session, pinned.version_id)
+    if version is None:
+        raise LookupError(f"the region model of job {claimed.job.id} is gone")
+    _tick_if_new(runtime, version.digest)
+    used = RegionModelUse(reference=pinned.reference, digest=version.digest)
+    return runtime.region_models.load_version(version), used
+
+
+def _tick_if_new(runtime: LabelRuntime, digest: str) -> None:
+    if not runtime.region_models.is_loaded(digest):
+        runtime.progress.tick("loading")
 
 
 def _versions(config: PipelineConfig, job_wide: JobWideStage | None) -> dict[str, int]:

@@ -7,6 +7,7 @@ from workers.job_wide import JobWideStage
 from workers.model_cache import ModelCache
 from workers.predictions import PredictionCache
 from workers.progress import Progress
+from workers.region_model_cache import RegionModelCache
 from workers.runtime import Runtime, open_runtime
 
 
@@ -15,10 +16,12 @@ class LabelRuntime(Runtime):
     """One per label worker process."""
 
     models: ModelCache
+    region_models: RegionModelCache = field(init=False)
     predictions: PredictionCache = field(init=False)
     job_wide_stages: dict[str, JobWideStage] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.region_models = RegionModelCache(self.models)
         self.predictions = PredictionCache(self.settings.prediction_cache_bytes)
 
 

@@ -3,9 +3,21 @@
 from typing import Any
 
 from api_schemas.pipelines import PipelineConfig as WireConfig
+from domain import region_models
 from models.config import ALGORITHM_VERSIONS
 from storage.catalog.tables import JobRow, LabelRow, ModelVersionRow
-from workers.identity import Recipe
+from workers.identity import Recipe, early_digest_of
+
+
+def _region_model_digest(job: JobRow) -> str | None:
+    used = region_models.pinned(job)
+    if used is None:
+        return None
+    if used.digest is not None:
+        return used.digest
+    from models.promptable.builtin import built_in_digest
+
+    return built_in_digest(used.reference)
 
 
 class LabelReuse:
@@ -24,16 +36,18 @@ class LabelReuse:
         Labels of a job-wide correction depend on the other images of their job, so they are
         never the same beforehand.
         """
-        if config.correct is not None:
+        if config.needs_job_fit:
             return False
         versions = label.lineage.get("algorithm_versions", {})
         if not all(self.is_current(label, stage) for stage in versions):
             return False
         recipe = Recipe(
             pipeline_digest=job.pipeline_digest or "",
+            early_digest=early_digest_of(config),
             model_digest=version.digest,
             pilot_fit_digest=job.pilot_fit_digest,
             algorithm_versions=versions,
             precision=label.lineage.get("precision", ""),
+            region_model_digest=_region_model_digest(job),
         )
         return recipe.label_digest(label.image_digest) == label.digest

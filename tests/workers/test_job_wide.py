@@ -22,11 +22,11 @@ from tests.support.api import get_items, get_job, get_png, label_bytes, nonzero,
 from tests.support.counting_stage import CountingStage, count_regions
 from tests.support.images import png_bytes
 from tests.support.installation import ALL_HANDLERS, WORKER_ID, Installation, installation
-from workers.identity import Recipe
+from workers.identity import Recipe, early_digest_of
 from workers.npz import Arrays
 from workers.run_chunk import run_chunk
 
-PIPELINE = PipelineConfig.model_validate({"select": None, "correct": {"mode": "counting"}})
+PIPELINE = PipelineConfig.model_validate({"select": None, "correct": {}})
 IMAGES = {f"{i}.png": png_bytes(i) for i in range(9)}
 
 
@@ -58,9 +58,9 @@ class DyingStage(CountingStage):
 
 
 def start(site: Installation, folder: Path, stage: CountingStage) -> str:
-    """A job with the stand-in, which the API does not offer."""
+    """A job with the stand-in in place of the real stage."""
     site.add_tiny_model(folder)
-    site.runtime.job_wide_stages["counting"] = stage
+    site.runtime.job_wide_stages["mixture"] = stage
     image_set = post_set(site, IMAGES)["id"]
     with site.catalog.write() as session:
         return new_job_row(
@@ -159,6 +159,7 @@ class TestTwoPasses:
             lineage = label["lineage"]
             recipe = Recipe(
                 lineage["pipeline_digest"],
+                early_digest_of(PIPELINE),
                 lineage["model_digest"],
                 None,
                 {"predict": 1, "correct": 1},
