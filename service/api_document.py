@@ -6,13 +6,19 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from api_schemas.image_sets import ImageSetCreate
+from api_schemas.labels import LabelRegions
 from api_schemas.models import ModelVersionCreate
 from api_schemas.problems import PROBLEM_MEDIA_TYPE, Problem
 from service.access import METRICS_PATH, scope_needed
 
 SECURITY_SCHEME = "ApiKey"
-# Models that no signature of an endpoint shows: errors, and bodies that are read by hand.
-NOT_IN_SIGNATURES: tuple[type[BaseModel], ...] = (Problem, ModelVersionCreate, ImageSetCreate)
+# Models that no signature of an endpoint shows: errors, files, and bodies that are read by hand.
+NOT_IN_SIGNATURES: tuple[type[BaseModel], ...] = (
+    Problem,
+    ModelVersionCreate,
+    ImageSetCreate,
+    LabelRegions,
+)
 
 
 def complete(app: FastAPI) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel
 
 from api_schemas.labels import FileLink
 from api_schemas.problems import NotFound
@@ -26,14 +27,24 @@ Redirect = Annotated[
 ]
 
 
-def responses(media_type: str) -> dict[int | str, dict[str, Any]]:
-    """What the OpenAPI document says about an endpoint that sends a file."""
+def responses(
+    media_type: str, document: type[BaseModel] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI document says about an endpoint that sends a file.
+
+    Args:
+        document: what is in a file that is JSON, where there are such.
+    """
+    schema = FileLink.model_json_schema()
+    if document is not None:
+        content = {"$ref": f"#/components/schemas/{document.__name__}"}
+        schema = {"anyOf": [schema, content]}
     return {
         200: {
             "description": "The file, or with `redirect=false` a link to it",
             "content": {
                 media_type: {},
-                "application/json": {"schema": FileLink.model_json_schema()},
+                "application/json": {"schema": schema},
             },
         },
         303: {"description": "The file is at `Location`, for some minutes"},

@@ -204,6 +204,7 @@ def _result_line(row: JobItemRow, label: LabelRow | None) -> ResultLine:
         coverage=label.coverage if label else None,
         label_url=f"{base}/label.png" if base else None,
         confidence_url=f"{base}/confidence.png" if base else None,
+        regions_url=f"{base}/regions.json" if label and "regions.json" in label.artifacts else None,
         error=item.error,
     )
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
-from api_schemas.labels import Label, LabelLineage
+from api_schemas.labels import Label, LabelLineage, LabelRegions
 from api_schemas.problems import Gone, NotFound
 from service import downloads, rendering
 from service.downloads import Redirect
@@ -84,9 +84,9 @@ def get_lineage(label_id: str, state: State, if_none_match: IfNoneMatch = None) 
 
 @router.get(
     "/{label_id}/artifacts/{name:path}",
-    summary="A file of a label: label.png, confidence.png, stages/….png",
+    summary="A file of a label: label.png, confidence.png, regions.json, stages/….png",
     response_class=Response,
-    responses=downloads.responses("image/png"),
+    responses=downloads.responses("image/png", LabelRegions),
 )
 def get_artifact(
     label_id: str,
@@ -95,7 +95,11 @@ def get_artifact(
     redirect: Redirect = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """`label.png` is an 8-bit index PNG (255 = ignore), `confidence.png` is round(255·c)."""
+    """`label.png` is an 8-bit index PNG (255 = ignore), `confidence.png` is round(255·c).
+
+    `regions.json` is there where the pipeline has `aggregate` or `correct`: COCO RLE of each region
+    and what became of it.
+    """
     with state.catalog.read() as session:
         row = _get(session, label_id)
     key = row.artifacts.get(name)
@@ -105,7 +109,7 @@ def get_artifact(
     file = downloads.StoredFile(
         key=key,
         etag=f"{row.digest}-{name}",
-        media_type="image/png",
+        media_type="application/json" if name.endswith(".json") else "image/png",
         what=f"Artefact '{name}' of label '{label_id}'",
     )
     return downloads.send_file(state, file, redirect=redirect, if_none_match=if_none_match)

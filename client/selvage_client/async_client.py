@@ -77,12 +77,15 @@ class AsyncSelvage(AsyncImages, AsyncModels, AsyncJobs, AsyncLabels, AsyncInstal
         folder: str | os.PathLike[str],
         *,
         confidence: bool = True,
+        regions: bool = False,
         at_a_time: int = 4,
         on_file: Callable[[int, int], None] | None = None,
     ) -> DownloadReport:
         """Put the labels of a job into a folder; a second call fetches what is missing."""
         lines = [line async for line in self.results(job_id)]
-        plan = await asyncio.to_thread(plan_download, Path(folder), lines, confidence=confidence)
+        plan = await asyncio.to_thread(
+            plan_download, Path(folder), lines, confidence=confidence, regions=regions
+        )
         total = plan.kept_files + len(plan.fetches)
         waiting = iter(plan.fetches)
         done = plan.kept_files

@@ -1,8 +1,9 @@
 """Labels of a job into a folder: what to fetch, where to put it, what is there already.
 
-The folder holds `labels/NAME.png`, `confidence/NAME.png` and `results.jsonl`: the result lines of
-the job with the names of their files. That record says which label a file holds, so a download
-that was stopped goes on where it was, and a file of another job is never taken for a new one.
+The folder holds `labels/NAME.png`, `confidence/NAME.png`, perhaps `regions/NAME.json`, and
+`results.jsonl`: the result lines of the job with the names of their files. That record says which
+label a file holds, so a download that was stopped goes on where it was, and a file of another job
+is never taken for a new one.
 """
 
 import json
@@ -18,8 +19,16 @@ from selvage_client.errors import invalid_input
 from selvage_client.names import SafeNames, safe_stem
 
 RECORD_NAME: Final = "results.jsonl"
-FOLDERS: Final[Mapping[str, str]] = {"label": "labels", "confidence": "confidence"}
-ARTIFACTS: Final[Mapping[str, str]] = {"label": "label.png", "confidence": "confidence.png"}
+FOLDERS: Final[Mapping[str, str]] = {
+    "label": "labels",
+    "confidence": "confidence",
+    "regions": "regions",
+}
+ARTIFACTS: Final[Mapping[str, str]] = {
+    "label": "label.png",
+    "confidence": "confidence.png",
+    "regions": "regions.json",
+}
 
 
 @dataclass(frozen=True)
@@ -66,15 +75,19 @@ def check_folder(folder: Path) -> None:
     _record_or_empty(folder)
 
 
-def plan_download(folder: Path, lines: Iterable[ResultLine], *, confidence: bool) -> DownloadPlan:
+def plan_download(
+    folder: Path, lines: Iterable[ResultLine], *, confidence: bool, regions: bool = False
+) -> DownloadPlan:
     """Write the record of a job into a folder and return what is left to fetch.
 
     Files that hold other labels than the job's are removed before the new record is written.
 
+    Args:
+        regions: also fetch the regions of the labels that are made of some.
+
     Raises:
         InvalidInput: the folder holds files that no download has put there.
     """
-    kinds = ["label", "confidence"] if confidence else ["label"]
     before = _record_or_empty(folder)
     names = SafeNames()
     after: dict[str, str] = {}
@@ -86,8 +99,13 @@ def plan_download(folder: Path, lines: Iterable[ResultLine], *, confidence: bool
             without_label += 1
         else:
             stem = names.stem(line.external_id)
-            for kind in kinds:
-                row[f"{kind}_file"] = f"{FOLDERS[kind]}/{stem}.png"
+            kinds = {
+                "label": True,
+                "confidence": confidence,
+                "regions": regions and line.regions_url is not None,
+            }
+            for kind in (kind for kind, is_wanted in kinds.items() if is_wanted):
+                row[f"{kind}_file"] = f"{FOLDERS[kind]}/{stem}{_suffix(kind)}"
                 after[row[f"{kind}_file"]] = line.label_id
         rows.append(row)
     _remove_outdated(folder, before, after)
@@ -96,6 +114,10 @@ def plan_download(folder: Path, lines: Iterable[ResultLine], *, confidence: bool
     return DownloadPlan(
         folder, len(rows) - without_label, without_label, len(after) - len(fetches), fetches
     )
+
+
+def _suffix(kind: str) -> str:
+    return Path(ARTIFACTS[kind]).suffix
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -150,10 +172,19 @@ def _record_or_empty(folder: Path) -> dict[str, str]:
 
 def _remove_outdated(folder: Path, before: dict[str, str], after: dict[str, str]) -> None:
     for name, label_id in before.items():
-        kind, _, file_name = name.partition("/")
-        ours = kind in FOLDERS.values() and file_name == safe_stem(file_name) + ".png"
-        if ours and after.get(name) != label_id:
+        if _is_ours(name) and after.get(name) != label_id:
             (folder / name).unlink(missing_ok=True)
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a download can have put a file there."""
+    folder, _, file_name = name.partition("/")
+    kind = {folder: kind for kind, folder in FOLDERS.items()}.get(folder)
+    if kind is None:
+        return False
+    # `.png` so that a stem that itself ends like an image is taken as it is
+    stem = safe_stem(file_name.removesuffix(_suffix(kind)) + ".png")
+    return file_name == stem + _suffix(kind)
 
 
 def _write_record(folder: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -92,6 +92,7 @@ class Selvage(Images, Models, Jobs, Labels, Installation):
         folder: str | os.PathLike[str],
         *,
         confidence: bool = True,
+        regions: bool = False,
         threads: int = 4,
         on_file: Callable[[int, int], None] | None = None,
     ) -> DownloadReport:
@@ -102,10 +103,12 @@ class Selvage(Images, Models, Jobs, Labels, Installation):
 
         Args:
             confidence: also fetch the confidence maps.
+            regions: also fetch `regions/NAME.json`, where labels are made of regions.
             threads: files fetched at a time.
             on_file: called with (files there, files in all).
         """
-        plan = plan_download(Path(folder), self.results(job_id), confidence=confidence)
+        lines = self.results(job_id)
+        plan = plan_download(Path(folder), lines, confidence=confidence, regions=regions)
         total = plan.kept_files + len(plan.fetches)
         with ThreadPoolExecutor(max(1, threads)) as pool:
             try:

@@ -38,6 +38,22 @@ def test_the_plan_names_labels_and_confidence(tmp_path: Path) -> None:
     }
 
 
+def test_regions_are_fetched_where_there_are_some(tmp_path: Path) -> None:
+    lines = [
+        make_label_line("a.png", "lab_1", regions_url="/v1/labels/lab_1/artifacts/regions.json"),
+        make_label_line("b.png", "lab_2"),
+    ]
+    plan = plan_download(tmp_path, lines, confidence=False, regions=True)
+    assert plan.fetches == (
+        Fetch("lab_1", "label.png", tmp_path / "labels/a.png"),
+        Fetch("lab_1", "regions.json", tmp_path / "regions/a.json"),
+        Fetch("lab_2", "label.png", tmp_path / "labels/b.png"),
+    )
+    write_atomically(tmp_path / "regions/a.json", b"{}")
+    plan_download(tmp_path, [make_label_line("a.png", "lab_3")], confidence=False)
+    assert not (tmp_path / "regions/a.json").exists()
+
+
 def test_a_second_download_fetches_only_what_is_missing(tmp_path: Path) -> None:
     lines = [make_label_line("a.png", "lab_1"), make_label_line("b.png", "lab_2")]
     assert len(fill(tmp_path, lines)) == 4

@@ -21,7 +21,7 @@ from selvage_client.errors import SelvageError, client_problem
 
 COMMANDS_GROUP = "selvage.commands"
 OPERATOR_COMMANDS = ("up", "worker", "scheduler", "db", "settings", "gc", "keys", "secrets")
-OPERATOR_MODEL_COMMANDS = ("add", "convert")
+OPERATOR_MODEL_COMMANDS = ("add", "convert", "pull")
 _ANY_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 

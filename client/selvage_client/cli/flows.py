@@ -103,10 +103,10 @@ def watch_job(client: Selvage, job_id: str) -> Job:
     return job
 
 
-def fetch(client: Selvage, job_id: str, out: Path) -> DownloadReport:
+def fetch(client: Selvage, job_id: str, out: Path, *, regions: bool = False) -> DownloadReport:
     """Download the labels of a job with a bar."""
     with download_bar() as on_file:
-        return client.download(job_id, out, on_file=on_file)
+        return client.download(job_id, out, regions=regions, on_file=on_file)
 
 
 def start_and_tell(client: Selvage, job: Job, *, wait: bool, json: bool, url: str | None) -> None:

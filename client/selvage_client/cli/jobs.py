@@ -88,13 +88,16 @@ def retry(
 def download(
     job: JobId,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the labels.")],
+    regions: Annotated[
+        bool, typer.Option("--regions", help="Also the regions of the labels, as JSON.")
+    ] = False,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
     """Put the labels of a job into a folder; a second call fetches what is missing."""
     check_folder(out)
     with Selvage(url, api_key) as client:
-        report = flows.fetch(client, job, out)
+        report = flows.fetch(client, job, out, regions=regions)
     typer.echo(
         f"{report.labels} labels in {report.folder} ({report.fetched_files} files fetched, "
         f"{report.kept_files} were there); {report.without_label} images without label."

@@ -1,4 +1,4 @@
-"""`selvage models list | show | upload | promote`; the operator's half adds `add`, `convert`."""
+"""`selvage models list | show | upload | promote`; the operator's half adds the others."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from pydantic_core import to_json
 
+from api_schemas.models import REGION_MODEL_KIND
 from selvage_client.cli import flows
 from selvage_client.cli.consoles import output_console
 from selvage_client.cli.options import ApiKey, Json, Url, Wait, is_id, model_version
@@ -53,6 +54,8 @@ def show_model(
     console.print(versions_table(versions))
     if versions:
         newest = max(versions, key=lambda version: version.version)
+        if newest.kind == REGION_MODEL_KIND:
+            return
         known = newest.ontology.classes if newest.ontology else ()
         classes = ", ".join(f"{c.id} {c.name}" for c in known) or "not known yet"
         console.print(f"classes of {newest.reference}: {classes}", highlight=False, markup=False)

@@ -21,7 +21,7 @@ class Labels(Resource):
         return self._send(labels.lineage(label_id))
 
     def artifact(self, label_id: str, name: str) -> bytes:
-        """Return an artefact of a label: `label.png`, `confidence.png`, `stages/predict.png`."""
+        """Return an artefact of a label: `label.png`, `confidence.png`, `regions.json`, …"""
         return self._send(labels.artifact(label_id, name))
 
     def delete_label(self, label_id: str, *, force: bool = False) -> None:
