@@ -1,23 +1,30 @@
 """Our own model format: a folder with `bundle.json` and weights in safetensors.
 
+The classifier of regions is optional: where it is missing, so are its two entries and its file.
+
 bundle.json = {
   "format_version": 1, "kind": "selvage-bundle",
   "architecture": {"name": "compact", "config": {…}},
   "ontology": {"name", "classes": […]},
-  "files": {"segmenter.safetensors": "<sha256>"},
+  "connectivity": {…},
+  "files": {"segmenter.safetensors": "<sha256>", "connectivity.safetensors": "<sha256>"},
   "provenance": {…}
 }
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
+from models.connectivity.classifier import Classifier
 from models.digest import file_sha256
 from models.errors import ModelRefused
 from models.ontology import Ontology
@@ -27,16 +34,22 @@ BUNDLE_FILE = "bundle.json"
 BUNDLE_KIND = "selvage-bundle"
 FORMAT_VERSION = 1
 SEGMENTER_FILE = "segmenter.safetensors"
+CONNECTIVITY_FILE = "connectivity.safetensors"
 _REWRITE = "Write the bundle again with `models.bundle.write_bundle`, or copy it once more."
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """The content of a bundle; the module is in evaluation mode, in float32, on the CPU."""
+    """The content of a bundle; the module is in evaluation mode, in float32, on the CPU.
+
+    Attributes:
+        connectivity: the classifier of regions, if it was fitted.
+    """
 
     module: CompactSegmenter
     ontology: Ontology
     provenance: dict[str, Any]
+    connectivity: Classifier | None = None
 
 
 def write_bundle(
@@ -45,6 +58,7 @@ def write_bundle(
     ontology: Ontology,
     provenance: dict[str, Any],
     dtype: torch.dtype | None = None,
+    connectivity: Classifier | None = None,
 ) -> None:
     """Writes a bundle into `folder`, which is made if need be.
 
@@ -52,26 +66,34 @@ def write_bundle(
         provenance: where the weights come from; JSON, no keys prescribed.
         dtype: in which floating-point tensors are stored, for example `torch.float16` to halve the
             size; None stores them as they are. They are computed with in float32 in any case.
+        connectivity: the classifier of regions, if it was fitted.
 
     Raises:
-        ValueError: if the module has another number of classes than the ontology.
+        ValueError: if module or classifier have another number of classes than the ontology.
     """
-    if module.num_classes != ontology.num_classes:
-        raise ValueError(
-            f"the module has {module.num_classes} classes, the ontology {ontology.num_classes}"
-        )
+    for part, found in (("module", module), ("classifier of regions", connectivity)):
+        if found is not None and found.num_classes != ontology.num_classes:
+            raise ValueError(
+                f"the {part} has {found.num_classes} classes, the ontology {ontology.num_classes}"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: _stored(tensor, dtype).detach().cpu().contiguous()
         for name, tensor in module.state_dict().items()
     }
     save_file(tensors, folder / SEGMENTER_FILE)
+    names = [SEGMENTER_FILE]
+    (folder / CONNECTIVITY_FILE).unlink(missing_ok=True)
+    if connectivity is not None:
+        save_arrays(connectivity.tensors(), folder / CONNECTIVITY_FILE)
+        names.append(CONNECTIVITY_FILE)
     content = {
         "format_version": FORMAT_VERSION,
         "kind": BUNDLE_KIND,
         "architecture": {"name": "compact", "config": module.config()},
         "ontology": ontology.to_dict(),
-        "files": {SEGMENTER_FILE: file_sha256(folder / SEGMENTER_FILE)},
+        **({} if connectivity is None else {"connectivity": connectivity.config()}),
+        "files": {name: file_sha256(folder / name) for name in names},
         "provenance": provenance,
     }
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -94,7 +116,8 @@ def read_bundle(folder: Path) -> Bundle:
         module.load_state_dict(load_file(folder / SEGMENTER_FILE))
     except (SafetensorError, OSError, RuntimeError) as error:
         raise _unreadable(f"{SEGMENTER_FILE} does not fit the architecture: {error}") from error
-    return Bundle(module.float().eval(), ontology, content["provenance"])
+    connectivity = _read_connectivity(folder, content, ontology)
+    return Bundle(module.float().eval(), ontology, content["provenance"], connectivity)
 
 
 def _stored(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
@@ -146,6 +169,31 @@ def _check_file(folder: Path, name: str, expected: Any) -> None:
         raise _unreadable(f"{BUNDLE_FILE} lists the file '{name}', which is not there.")
     if file_sha256(path) != expected:
         raise _unreadable(f"{name} is damaged: its SHA-256 is not the one in {BUNDLE_FILE}.")
+
+
+def _read_connectivity(
+    folder: Path, content: Mapping[str, Any], ontology: Ontology
+) -> Classifier | None:
+    config = content.get("connectivity")
+    if config is None and CONNECTIVITY_FILE not in content["files"]:
+        return None
+    if not isinstance(config, dict) or CONNECTIVITY_FILE not in content["files"]:
+        raise _unreadable(
+            f"{BUNDLE_FILE} needs the object 'connectivity' and {CONNECTIVITY_FILE}, or neither."
+        )
+    try:
+        classifier = Classifier.from_tensors(config, load_arrays(folder / CONNECTIVITY_FILE))
+    # AttributeError, TypeError: entries of the description that are of other types than they should
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+        raise _unreadable(f"The classifier of regions cannot be read: {error}.") from error
+    if classifier.num_classes != ontology.num_classes:
+        raise ModelRefused(
+            "model-classes-mismatch",
+            f"The classifier of regions has {classifier.num_classes} classes, the ontology "
+            f"{ontology.num_classes}.",
+            "Fit the classifier anew for this model.",
+        )
+    return classifier
 
 
 def _build_module(content: dict[str, Any], ontology: Ontology) -> CompactSegmenter:

@@ -7,19 +7,25 @@ import torch
 from torch import Tensor
 
 from models.bundle import Bundle, read_bundle, write_bundle
+from models.connectivity.classifier import Classifier
 from models.ontology import Ontology
 from models.segmentation.base import SegmentationOutput, batch_norms
 from models.segmentation.compact import CompactSegmenter
 
 
 class BundledSegmenter:
-    """The segmenter of a bundle on a device. Features: the decoder's map at stride 4."""
+    """The segmenter of a bundle on a device. Features: the decoder's map at stride 4.
+
+    Attributes:
+        connectivity: the bundle's classifier of regions, or None.
+    """
 
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
         self.ontology: Ontology = bundle.ontology
         self.device = device
         self.module: CompactSegmenter = bundle.module.to(device).eval()
         self.provenance: dict[str, Any] = bundle.provenance
+        self.connectivity: Classifier | None = bundle.connectivity
         self.has_batch_statistics = bool(batch_norms(self.module))
 
     @classmethod
@@ -28,7 +34,13 @@ class BundledSegmenter:
         return cls(read_bundle(folder), device)
 
     def save(self, folder: Path) -> None:
-        write_bundle(folder, self.module, self.ontology, self.provenance)
+        write_bundle(
+            folder,
+            self.module,
+            self.ontology,
+            self.provenance,
+            connectivity=self.connectivity,
+        )
 
     def forward(self, images: Tensor) -> SegmentationOutput:
         output = self.module(images)

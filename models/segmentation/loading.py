@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from models.bundle import BUNDLE_FILE
+from models.connectivity.classifier import Classifier
 from models.digest import EXPORTED_MANIFEST
 from models.errors import ModelOutputInvalid, ModelRefused
 from models.segmentation.base import SegmentationModel
@@ -55,12 +56,18 @@ def load_model(folder: Path, device: str) -> SegmentationModel:
     return ExportedSegmenter.load(folder, target)
 
 
+def connectivity_of(model: SegmentationModel) -> Classifier | None:
+    """The classifier of regions that came with a model; only bundles can have one."""
+    return getattr(model, "connectivity", None)
+
+
 def check_model(folder: Path, device: str) -> dict[str, Any]:
     """Loads the model and tries it on one generated picture of 96 x 128.
 
     Returns:
         {"kind", "ontology", "classes" (how many), "parameters" (None for an exported program),
-        "has_batch_statistics", "seconds" (of loading and trying)}.
+        "has_batch_statistics", "has_connectivity" (a classifier of regions), "seconds" (of loading
+        and trying)}.
 
     Raises:
         ModelRefused: also if the model fails on the picture (`model-unreadable`), or does not give
@@ -76,6 +83,7 @@ def check_model(folder: Path, device: str) -> dict[str, Any]:
         "classes": model.ontology.num_classes,
         "parameters": None if module is None else sum(p.numel() for p in module.parameters()),
         "has_batch_statistics": model.has_batch_statistics,
+        "has_connectivity": connectivity_of(model) is not None,
         "seconds": time.monotonic() - started,
     }
 
