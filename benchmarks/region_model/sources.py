@@ -1,10 +1,11 @@
 """Labelled images to train a region model on: generated day scenes, or a folder with labels."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality.folders import LabelledFolder
+from benchmarks.quality.folders import ClassList, LabelledFolder, list_images
 from benchmarks.region_model.samples import Source
 from benchmarks.scenes import SOURCE_STYLE, generate_scene
 
@@ -44,3 +45,12 @@ class FolderSources:
     def __getitem__(self, index: int) -> Source:
         image, label = self._folder[index]
         return image, label, None
+
+
+def labelled_part(data: Path, part: str) -> LabelledFolder:
+    """The images and labels of `source` or `source_val` of a data set, and nothing beside them."""
+    return LabelledFolder(
+        tuple(list_images(data / part / "images")),
+        data / part / "labels",
+        ClassList.read(data / "classes.json"),
+    )
