@@ -12,7 +12,7 @@ one image. Who decides, and why, stands in the fit:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -173,28 +173,29 @@ def fit_correction(
 def apply_correction(fit: CorrectionFit, regions: Regions, image_digest: str) -> Decisions:
     """Decide on the regions of one image.
 
-    Raises:
-        FeaturesDiffer: the regions lack features that the fit was made on.
+    Regions that lack features which the fit was made on are judged as by "none".
     """
+    classifier = fit.classifier
+    if classifier is None:
+        return _by_votes(fit, regions)
+    widths = {name: vectors.shape[1] for name, vectors in regions.features.items()}
+    lacking = classifier.lacks(widths)
+    if lacking is not None:
+        without = replace(fit, decided_by=NEITHER, reason=f"{fit.reason}; here {lacking}")
+        return _by_votes(without, regions)
     classes = regions.classes
-    if fit.classifier is None:
-        certain = _certainty(regions)
-        probabilities = np.zeros((len(regions), fit.num_classes))
-        np.put_along_axis(probabilities, classes[:, None].astype(np.int64), certain[:, None], 1)
-        # Only the class given may be written.
-        return _decide(fit, 1 - certain, probabilities, classes, relabel_above=1.0)
-    scores = fit.classifier.scores(regions.features, classes, image_key(image_digest))
-    probabilities = fit.classifier.probabilities(scores)
-    if fit.decided_by == MODEL:
-        doubt = 1 - _of_class(probabilities, classes)
-        return _decide(fit, doubt, probabilities, classes, fit.config.relabel_above)
+    scores = classifier.scores(regions.features, classes, image_key(image_digest))
+    probabilities = classifier.probabilities(scores)
     losses = cross_entropy(scores, classes)
     if fit.thresholds is not None:
         mode = "local_loss" if fit.config.class_balanced else "both_loss"
         decisions, after = quantile_rule(losses, probabilities, classes, fit.thresholds, mode)
         doubt = 1 - _of_class(probabilities, classes)
         return _decisions(fit, decisions, after, doubt, probabilities, classes)
-    doubt = _posterior(fit, losses, classes)
+    if fit.mixture is not None:
+        doubt = _posterior(fit.mixture, fit.class_mixtures, losses, classes)
+    else:
+        doubt = 1 - _of_class(probabilities, classes)
     return _decide(fit, doubt, probabilities, classes, fit.config.relabel_above)
 
 
@@ -315,20 +316,27 @@ def _unfit(prior: Classifier, sample: Sample) -> str | None:
     return None if lacks is None else f"the model's classifier cannot be used: {lacks}"
 
 
-def _certainty(regions: Regions) -> npt.NDArray[np.float64]:
+def _by_votes(fit: CorrectionFit, regions: Regions) -> Decisions:
     has_votes = regions.votes.sum(1) > 0
     agreed = np.where(has_votes, regions.vote_share(), regions.quality).astype(np.float64)
-    return np.clip(agreed * regions.confidence, 0, 1)
+    certain = np.clip(agreed * regions.confidence, 0, 1)
+    probabilities = np.zeros((len(regions), fit.num_classes))
+    given = regions.classes[:, None].astype(np.int64)
+    np.put_along_axis(probabilities, given, certain[:, None], 1)
+    # Only the class given has a probability, and no other may be written.
+    return _decide(fit, 1 - certain, probabilities, regions.classes, relabel_above=1.0)
 
 
 def _posterior(
-    fit: CorrectionFit, losses: npt.NDArray[np.float64], classes: Classes
+    mixture: TwoGaussians,
+    class_mixtures: Mapping[int, TwoGaussians],
+    losses: npt.NDArray[np.float64],
+    classes: Classes,
 ) -> npt.NDArray[np.float64]:
-    assert fit.mixture is not None
-    posterior = fit.mixture.posterior(losses)
-    for c, mixture in fit.class_mixtures.items():
+    posterior = mixture.posterior(losses)
+    for c, own in class_mixtures.items():
         of_class = classes == c
-        posterior[of_class] = mixture.posterior(losses[of_class])
+        posterior[of_class] = own.posterior(losses[of_class])
     return posterior
 
 

@@ -15,6 +15,8 @@ _TOLERANCE: Final = 1e-7
 # On losses scaled to [0, 1]: without a floor the low group shrinks to a spike around its commonest
 # value and everything beside it counts as high. DivideMix (Li et al., ICLR 2020) uses the same.
 _LEAST_VARIANCE: Final = 5e-4
+# Below it losses cannot be scaled to [0, 1].
+_LEAST_RANGE: Final = 1e-300
 _BELOW_ONE: Final = float(np.nextafter(1.0, 0.0))
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -84,8 +86,7 @@ def fit_two_gaussians(losses: Floats) -> TwoGaussians | None:
     values = np.sort(np.asarray(losses, dtype=np.float64))
     if not np.isfinite(values).all():
         raise ValueError("losses must be finite")
-    # The second test is for losses so close together that scaling them divides by nothing.
-    if len(values) < 2 or not np.isfinite(1 / np.float64(values[-1] - values[0] or 5e-324)):
+    if len(values) < 2 or values[-1] - values[0] < _LEAST_RANGE:
         return None
     lowest, highest = float(values[0]), float(values[-1])
     x = (values - lowest) / (highest - lowest)

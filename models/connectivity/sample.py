@@ -106,10 +106,11 @@ def sample_of(regions: Regions, image_digest: str, seed: int) -> Sample:
 def merge_parts(parts: Iterable[Sample], size: int = MOST_VECTORS) -> Sample | None:
     """Of each class the `size` // K regions of smallest key; None without parts.
 
-    Parts are read one at a time; no more than twice the sample and one part are held.
+    Parts are read one at a time; no more than twice the sample and one part are held. Where images
+    differ in the groups of features that they have, only those that have the most count.
 
     Raises:
-        SampleUnreadable: parts with different classes or features.
+        SampleUnreadable: parts with different numbers of classes, or widths of a group.
     """
     merged: Sample | None = None
     waiting: list[Sample] = []
@@ -158,11 +159,12 @@ def unpack_part(arrays: Mapping[str, npt.NDArray[Any]]) -> Sample:
 
 
 def _smallest(parts: list[Sample], size: int) -> Sample:
-    # Parts of images without regions may lack features.
-    with_rows = [part for part in parts if len(part)] or parts[:1]
-    first = with_rows[0]
-    if any(p.num_classes != first.num_classes or p.groups != first.groups for p in with_rows):
-        raise SampleUnreadable("these parts have different classes or features")
+    first = max(parts, key=lambda part: (len(part) > 0, len(part.groups), sorted(part.groups)))
+    if any(part.num_classes != first.num_classes for part in parts):
+        raise SampleUnreadable("these parts have different classes")
+    if any(first.groups.get(n, w) != w for part in parts for n, w in part.groups.items()):
+        raise SampleUnreadable("these parts have features of different widths")
+    with_rows = [part for part in parts if part.groups == first.groups]
     keys = np.concatenate([part.keys for part in with_rows])
     classes = np.concatenate([part.classes for part in with_rows])
     rows = _order(keys)
