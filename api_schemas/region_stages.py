@@ -59,13 +59,17 @@ class AggregateConfig(BaseModel):
         "lose theirs. By default the variant's own",
     )
     least_share: Share | None = Field(
-        None, description="Share of a proposal's kept pixels that its class must have"
+        None, description="Share of a mask's kept pixels that its class must exceed"
     )
     least_coverage: Share | None = Field(
         None, description="Share of a proposal that must have kept pixels"
     )
-    prompt_things: Truth = Field(
-        True, description="Ask the region model for each component of a class of kind thing"
+    align: Literal["stuff", "all", "none"] = Field(
+        "stuff", description="Which kind of class proposals take; `none`: nothing is proposed"
+    )
+    prompt: Literal["things", "all", "none"] = Field(
+        "things",
+        description="The region model is asked for each component of a class of this kind",
     )
     proposals: ProposalsConfig = ProposalsConfig()
 

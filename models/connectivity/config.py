@@ -44,10 +44,11 @@ class AggregateConfig:
         variant: "selvage", "paper" or "public-code".
         start: "kept" starts from the kept pixels, "nothing" from an empty label: pixels in no
             accepted mask then lose theirs. None is the variant's own.
-        least_share: share of a proposal's kept pixels that its class must have; None: variant's.
+        least_share: share of a mask's kept pixels that its class must exceed; None: variant's.
         least_coverage: share of a proposal that must have kept pixels; None: variant's.
-        prompt_things: ask the region model for each component of a thing class.
-        proposals: how the proposals for stuff are made.
+        align: whose classes proposals take: "stuff", "all", or "none" for no proposals.
+        prompt: for whose components the region model is asked: "things", "all" or "none".
+        proposals: how proposals are made.
     """
 
     region_model: str = "nano"
@@ -55,7 +56,8 @@ class AggregateConfig:
     start: str | None = None
     least_share: float | None = None
     least_coverage: float | None = None
-    prompt_things: bool = True
+    align: str = "stuff"
+    prompt: str = "things"
     proposals: ProposalsConfig = field(default_factory=ProposalsConfig)
 
     def __post_init__(self) -> None:
@@ -75,7 +77,12 @@ class AggregateConfig:
                 f"aggregate.{name}",
                 "null or a number from 0 to 1",
             )
-        check(isinstance(self.prompt_things, bool), "aggregate.prompt_things", "true or false")
+        check(self.align in ("stuff", "all", "none"), "aggregate.align", "'stuff', 'all' or 'none'")
+        check(
+            self.prompt in ("things", "all", "none"),
+            "aggregate.prompt",
+            "'things', 'all' or 'none'",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

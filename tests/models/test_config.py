@@ -45,7 +45,8 @@ def test_round_trip_through_json():
             "start": "nothing",
             "least_share": 0.5,
             "least_coverage": 0.25,
-            "prompt_things": False,
+            "align": "all",
+            "prompt": "none",
             "proposals": {
                 "mode": "exact",
                 "points_per_side": 16,
@@ -112,6 +113,11 @@ def test_later_stages_are_refused_by_name(stage):
         ({"select": {"thresholds": 2}}, "select.thresholds"),
         ({"select": {"thresholds": [0.5, "a"]}}, "select.thresholds"),
         ({"select": {"scope": "job"}}, "select.scope"),
+        ({"aggregate": {"align": "things"}}, "aggregate.align"),
+        ({"aggregate": {"prompt": True}}, "aggregate.prompt"),
+        ({"aggregate": {"least_share": 1.5}}, "aggregate.least_share"),
+        ({"aggregate": {"start": "all"}}, "aggregate.start"),
+        ({"aggregate": {"proposals": {"mode": "slow"}}}, "aggregate.proposals.mode"),
     ],
 )
 def test_invalid_values_are_refused_with_their_place(data, path):
