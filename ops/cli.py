@@ -33,7 +33,7 @@ _ANY_ARGUMENTS: dict[str, Any] = {
 
 
 def register(app: typer.Typer) -> None:
-    """Add the operator's commands to `app`; an existing group `models` gets two more."""
+    """Add the operator's commands to `app`; an existing group `models` gets three more."""
     app.command("up")(up)
     app.command("scheduler")(scheduler)
     app.command("settings")(show_settings)
@@ -56,6 +56,7 @@ def register(app: typer.Typer) -> None:
     models = _group(app, "models", "Models of the service.")
     models.command("add", **_ANY_ARGUMENTS)(models_add)
     models.command("convert", **_ANY_ARGUMENTS)(models_convert)
+    models.command("pull", **_ANY_ARGUMENTS)(models_pull)
 
 
 def up(
@@ -141,6 +142,11 @@ def models_add(context: typer.Context) -> None:
 def models_convert(context: typer.Context) -> None:
     """Make a model folder of a file that may carry code, such as a pickle: SOURCE TARGET."""
     _delegate("models.convert", context.args)
+
+
+def models_pull(context: typer.Context) -> None:
+    """Download a region model of Segment Anything and register it: sam_vit_b | sam_vit_l | …_h."""
+    _delegate("workers.pull_region_model", context.args)
 
 
 def show_settings() -> None:

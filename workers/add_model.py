@@ -9,8 +9,10 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from api_schemas.models import MODEL_NAME_PATTERN
+from api_schemas.problems import StateConflict
 from domain.models import reference_of
 from domain.settings import Settings
 from models.errors import ModelRefused
@@ -19,6 +21,7 @@ from storage.catalog.engine import Catalog
 from storage.catalog.migrations import upgrade
 from storage.kept_objects import KeptObjects
 from workers.model_folder import store_folder
+from workers.region_model_folder import check_region_model, is_region_model
 
 
 def main() -> None:
@@ -34,7 +37,7 @@ def main() -> None:
     if not arguments.folder.is_dir():
         sys.exit(f"'{arguments.folder}' is not a folder. Give the folder that holds the model.")
     try:
-        facts = check_model(arguments.folder, "cpu")
+        facts = _checked(arguments.folder)
     except ModelRefused as error:
         sys.exit(f"The model was refused ({error.code}): {error}")
     settings = Settings()
@@ -42,23 +45,32 @@ def main() -> None:
     ontology = facts.pop("ontology")
     kind = facts.pop("kind")
     catalog = Catalog(settings.catalog_url)
-    row = store_folder(
-        catalog,
-        KeptObjects.open_kept(settings.store_address, catalog),
-        arguments.folder,
-        name=arguments.name,
-        facts=facts,
-        ontology=ontology,
-        kind=kind,
-        provenance={"source": "models add"},
-        promote=arguments.promote,
-    )
-    catalog.close()
+    try:
+        row = store_folder(
+            catalog,
+            KeptObjects.open_kept(settings.store_address, catalog),
+            arguments.folder,
+            name=arguments.name,
+            facts=facts,
+            ontology=ontology,
+            kind=kind,
+            provenance={"source": "models add"},
+            promote=arguments.promote,
+        )
+    except StateConflict as error:
+        sys.exit(error.detail)
+    finally:
+        catalog.close()
     if arguments.json:
         print(json.dumps({"model": reference_of(row), "digest": row.digest, "facts": row.facts}))
     else:
-        classes = len(row.ontology["classes"])
-        print(f"{reference_of(row)} is ready: {kind}, {classes} classes, {row.size_bytes} bytes")
+        classes = f"{len(row.ontology['classes'])} classes, " if row.ontology else ""
+        print(f"{reference_of(row)} is ready: {kind}, {classes}{row.size_bytes} bytes")
+
+
+def _checked(folder: Path) -> dict[str, Any]:
+    """Return what loading the model, segmenter or region model, says about it."""
+    return check_region_model(folder) if is_region_model(folder) else check_model(folder, "cpu")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def test_an_existing_group_gets_the_operators_commands_too():
     app.add_typer(models, name="models")
     register(app)
     help_text = CliRunner().invoke(app, ["models", "--help"]).output
-    assert all(word in help_text for word in ("list", "add", "convert"))
+    assert all(word in help_text for word in ("list", "add", "convert", "pull"))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_adding_a_model_shows_what_the_check_says_and_ends_like_it(tmp_path, arg
     assert ended.returncode == 3
 
 
-@pytest.mark.parametrize("command", ["add", "convert"])
+@pytest.mark.parametrize("command", ["add", "convert", "pull"])
 def test_help_is_that_of_the_module_that_runs(tmp_path, command):
     ended = subprocess.run(
         [sys.executable, "-P", "-m", "ops", "models", command, "--help"],
