@@ -50,6 +50,18 @@ class PilotMissing(ValueError):
         )
 
 
+class CorrectionFitMissing(ValueError):
+    """Correction is fitted on the regions of a whole job and no fit was given."""
+
+    code = "correction-fit-missing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "correct has fit 'job': gather evidence() of the images, fit on a sample of all, and "
+            "finish each with the fit; or label() them in one call; or use fit 'model'"
+        )
+
+
 class ModelOutputInvalid(RuntimeError):
     """A model gave something that is no map of class scores (wrong shape, or not finite)."""
 

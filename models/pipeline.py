@@ -3,25 +3,39 @@
     predict    image -> most probable class of each pixel, and its probability p_max
     rectify    (not yet) p_max -> r, the probability that the class at this place is right
     select     keep the pixels whose p_max reaches the threshold of their class; 255 elsewhere
-    aggregate  (not yet) kept pixels -> labels of whole regions
-    correct    (not yet) each region kept, relabelled or rejected
+    aggregate  kept pixels -> labels of whole regions (PSA)
+    correct    each region kept, relabelled or rejected (SCC)
 
 Selection with quantiles of a set takes two passes: `pilot` over a sample of the set gives
 histograms that add up in any order, `fit_thresholds` turns their sum into a `PilotFit`, and a
-pipeline that is given the fit labels the set.
+pipeline that is given the fit labels the set. A correction that is fitted on the job itself takes
+two as well: `evidence` of each image, `fit_correction` on a sample of all, and `finish_label`.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from models.config import PipelineConfig
-from models.errors import PilotMissing
+from models.connectivity.aggregation import Aggregation, aggregate
+from models.connectivity.classifier import Classifier
+from models.connectivity.correction import CorrectionFit, fit_correction
+from models.connectivity.evidence import RegionEvidence
+from models.connectivity.extraction import regions_of
+from models.connectivity.features import FeatureMap, Pixels
+from models.connectivity.sample import Sample, merge_parts, sample_of
+from models.errors import CorrectionFitMissing, ModelOutputInvalid, PilotMissing
+from models.label_maps import LabelMaps, label_maps
 from models.ontology import IGNORE_LABEL
 from models.prediction import Prediction, Predictor, RgbImage
+from models.prediction_detail import CELL_PX
+from models.promptable.base import Embedding, RegionModel
+from models.region_label import PREDICTED, finish_label
 from models.segmentation.base import SegmentationModel
 from models.selection import (
     ConfidenceHistogram,
@@ -31,40 +45,41 @@ from models.selection import (
     select,
 )
 
+KeptLabel = npt.NDArray[np.uint8]
 
-@dataclass(frozen=True)
-class LabelMaps:
-    """The pseudo-label of one image of H x W pixels.
+
+@dataclass(frozen=True, eq=False)
+class Grown:
+    """An image after `aggregate`, pixel by pixel.
 
     Attributes:
-        label: class of each pixel, uint8 (H, W); 255 where none is given.
-        confidence: round(255 c), uint8 (H, W), where c is the estimated probability that the class
-            written at this pixel is right; 0 where ignored. Halves round to even.
-        stages: with `keep_stages`, the class map after each stage that ran, uint8 (H, W).
-        summary: `size_hw`; `coverage`, the share of pixels with a label; `expected_accuracy`, the
-            mean of c over them, or None without any; `class_pixels`, {class id: pixels} of the
-            classes that occur; `window_px`, the longest side of a window that was used.
+        aggregation: the label of whole regions.
+        pixels: what is known of the pixels, the kept ones among it.
+        note: why `aggregate` could not do its work, where that is so.
     """
 
-    label: npt.NDArray[np.uint8]
-    confidence: npt.NDArray[np.uint8]
-    stages: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
-    summary: dict[str, Any] = field(default_factory=dict)
+    aggregation: Aggregation
+    pixels: Pixels
+    note: str | None = None
 
 
 class LabelPipeline:
     """Labels images with one model and one configuration.
 
     On a CPU with the same number of threads the same image gives the same bytes, whatever images
-    are labelled with it.
+    are labelled with it (but for a correction fitted on them, which looks at all).
 
     Args:
-        model: the segmenter.
+        model: the segmenter; if it has a `connectivity` classifier, `correct` may use it.
         config: which stages run, and how.
         pilot_fit: thresholds of the set, if `config.select` needs a pilot.
+        region_model: who finds regions, if `config.aggregate` is there.
+        correction: fit of `config.correct`; None makes one of the model's own classifier where
+            the configuration says so, and lets `label` fit on its images otherwise.
 
     Raises:
-        ValueError: if the number of thresholds is not the model's number of classes.
+        ValueError: if the number of thresholds is not the model's number of classes, or
+            `config.aggregate` has no region model.
     """
 
     def __init__(
@@ -72,19 +87,45 @@ class LabelPipeline:
         model: SegmentationModel,
         config: PipelineConfig,
         pilot_fit: PilotFit | None = None,
+        region_model: RegionModel | None = None,
+        correction: CorrectionFit | None = None,
     ) -> None:
+        if config.aggregate is not None and region_model is None:
+            raise ValueError("the stage 'aggregate' needs a region model")
         self._num_classes = model.ontology.num_classes
+        self._kinds = [c.kind for c in model.ontology.classes]
         self._config = config
-        self._predictor = Predictor(model, config.predict)
+        self._predictor = Predictor(model, config.predict, with_detail=config.correct is not None)
         self._thresholds = _thresholds_of_set(config, pilot_fit, self._num_classes)
+        self._region_model = region_model
+        self._prior: Classifier | None = getattr(model, "connectivity", None)
+        self._correction = correction
+        if config.correct is not None and config.correct.fit == "model" and correction is None:
+            self._correction = self.fit_correction([])
+
+    @property
+    def config(self) -> PipelineConfig:
+        return self._config
+
+    @property
+    def correction(self) -> CorrectionFit | None:
+        """The fit of `correct`, where there is one."""
+        return self._correction
 
     @property
     def precision(self) -> str:
         """The numeric precision that is really used, "float32" or "bfloat16"."""
         return self._predictor.precision
 
+    @property
+    def needs_job_fit(self) -> bool:
+        """Whether labels can be finished only once the regions of all images were seen."""
+        return self._config.correct is not None and self._correction is None
+
     def label(self, images: Sequence[RgbImage]) -> list[LabelMaps]:
         """Pseudo-labels of images, uint8 (H, W, 3) RGB upright, in the order given.
+
+        A correction that needs a fit is fitted on these images.
 
         Raises:
             PilotMissing: if selection needs a pilot fit and the pipeline was given none.
@@ -92,7 +133,20 @@ class LabelPipeline:
         """
         if self._needs_pilot():
             raise PilotMissing
-        return [self.finish(prediction) for prediction in self.predict(images)]
+        if not self.needs_job_fit:
+            predictions = zip(self.predict(images), images, strict=True)
+            return [self.finish(prediction, image) for prediction, image in predictions]
+        names = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+        found = [
+            self.evidence(prediction, image)
+            for prediction, image in zip(self.predict(images), images, strict=True)
+        ]
+        parts = [sample_of(e.regions, n, 0) for e, n in zip(found, names, strict=True)]
+        fit = self.fit_correction(parts)
+        return [
+            finish_label(evidence, fit, name, self._config.keep_stages)
+            for evidence, name in zip(found, names, strict=True)
+        ]
 
     def pilot(self, images: Iterable[RgbImage]) -> ConfidenceHistogram:
         """Counts of p_max per predicted class over images, which may be read one at a time."""
@@ -113,21 +167,93 @@ class LabelPipeline:
         """What one prediction adds to the pilot."""
         return ConfidenceHistogram.of(prediction.label, prediction.p_max, self._num_classes)
 
-    def finish(self, prediction: Prediction) -> LabelMaps:
+    def finish(
+        self,
+        prediction: Prediction,
+        image: RgbImage | None = None,
+        image_digest: str = "",
+        kept: KeptLabel | None = None,
+    ) -> LabelMaps:
         """The stages after `predict`.
+
+        Args:
+            prediction: of the image.
+            image: uint8 (H, W, 3); needed by `aggregate` and `correct`.
+            image_digest: name of the image, by which a job's classifier knows its fold.
+            kept: labels to start from in place of `select`'s, uint8 (H, W), 255 where there is
+                none.
 
         Raises:
             PilotMissing: if selection needs a pilot fit and the pipeline was given none.
+            CorrectionFitMissing: if the correction needs a fit and the pipeline was given none.
+            ValueError: if the stages need the image and it is not given.
         """
-        if self._needs_pilot():
-            raise PilotMissing
-        return self._maps(prediction, self._select(prediction))
+        if self.needs_job_fit:
+            raise CorrectionFitMissing
+        if self._config.aggregate is None and self._config.correct is None:
+            chosen = self._kept(prediction, kept)
+            stages = self._stage_maps(prediction, chosen) if self._config.keep_stages else {}
+            return label_maps(chosen, prediction.p_max, stages, {"window_px": prediction.window_px})
+        evidence = self.evidence(prediction, image, kept)
+        return finish_label(evidence, self._correction, image_digest, self._config.keep_stages)
+
+    def evidence(
+        self,
+        prediction: Prediction,
+        image: RgbImage | None,
+        kept: KeptLabel | None = None,
+    ) -> RegionEvidence:
+        """The image after `aggregate`: all that finishing its label needs; arguments as `finish`.
+
+        An image on which the region model fails keeps the label that it had; the summary says so.
+
+        Raises:
+            PilotMissing, ValueError: as `finish`.
+        """
+        if image is None:
+            raise ValueError("the stages 'aggregate' and 'correct' look at the image: give it")
+        grown = self.grow(prediction, image, kept)
+        facts: dict[str, Any] = {
+            "window_px": prediction.window_px,
+            "stages": list(self._maps_kept()),
+        }
+        if grown.note is not None:
+            facts["notes"] = [grown.note]
+        groups = () if self._config.correct is None else self._config.correct.features
+        regions = regions_of(grown.aggregation, grown.pixels, self._num_classes, groups)
+        maps = {PREDICTED: prediction.label}
+        if self._config.keep_stages:
+            maps |= self._stage_maps(prediction, grown.pixels.kept)
+        return RegionEvidence(regions, grown.pixels.kept, prediction.p_max, maps, facts)
+
+    def grow(self, prediction: Prediction, image: RgbImage, kept: KeptLabel | None = None) -> Grown:
+        """What `evidence` is made of, before regions are cut out of it; arguments as `finish`."""
+        chosen = self._kept(prediction, kept)
+        embedding, aggregation, note = None, _without_masks(chosen), None
+        if self._config.aggregate is not None:
+            try:
+                embedding, aggregation = self._aggregate(prediction, image, chosen)
+            except ModelOutputInvalid as error:
+                note = f"aggregate was left out: {error}"
+        return Grown(aggregation, _pixels(prediction, image, chosen, embedding), note)
+
+    def fit_correction(self, parts: Iterable[Sample]) -> CorrectionFit:
+        """The fit of `correct` on parts of a sample of the job's regions."""
+        assert self._config.correct is not None
+        sample = merge_parts(parts)
+        if sample is None:
+            sample = Sample.empty(self._num_classes)
+        return fit_correction(sample, self._config.correct, self._prior)
 
     def _needs_pilot(self) -> bool:
         select_config = self._config.select
         return select_config is not None and select_config.needs_pilot and self._thresholds is None
 
-    def _select(self, prediction: Prediction) -> npt.NDArray[np.uint8]:
+    def _kept(self, prediction: Prediction, given: KeptLabel | None) -> KeptLabel:
+        if given is not None:
+            return given
+        if self._needs_pilot():
+            raise PilotMissing
         if self._config.select is None:
             return prediction.label
         thresholds = self._thresholds
@@ -136,15 +262,59 @@ class LabelPipeline:
             thresholds = fit.thresholds
         return select(prediction.label, prediction.p_max, thresholds)
 
-    def _maps(self, prediction: Prediction, kept: npt.NDArray[np.uint8]) -> LabelMaps:
-        has_label = kept != IGNORE_LABEL
-        confidence = np.rint(prediction.p_max * np.float32(255)).astype(np.uint8)
-        confidence[~has_label] = 0
-        stages: dict[str, npt.NDArray[np.uint8]] = {}
-        if self._config.keep_stages:
-            stages = {"predict": prediction.label, "select": kept}
-            stages = {name: stages[name] for name in self._config.stages}
-        return LabelMaps(kept, confidence, stages, _summary(prediction, kept, has_label))
+    def _aggregate(
+        self, prediction: Prediction, image: RgbImage, kept: KeptLabel
+    ) -> tuple[Embedding, Aggregation]:
+        assert self._region_model is not None
+        assert self._config.aggregate is not None
+        with torch.inference_mode():
+            embedding = self._region_model.encode(image)
+            grown = aggregate(
+                kept,
+                prediction.p_max,
+                embedding,
+                self._region_model,
+                self._kinds,
+                self._config.aggregate,
+            )
+        return embedding, grown
+
+    def _maps_kept(self) -> list[str]:
+        return [name for name in self._config.stages if name != "correct"]
+
+    def _stage_maps(self, prediction: Prediction, kept: KeptLabel) -> dict[str, KeptLabel]:
+        maps = {"predict": prediction.label, "select": kept}
+        return {name: maps[name] for name in self._config.stages if name in maps}
+
+
+def _without_masks(kept: KeptLabel) -> Aggregation:
+    """The kept pixels as they are: their components are the regions."""
+    return Aggregation(
+        label=kept, pieces=np.zeros(kept.shape, np.int32), quality=np.zeros(0, np.float32)
+    )
+
+
+def _pixels(
+    prediction: Prediction, image: RgbImage, kept: KeptLabel, embedding: Embedding | None
+) -> Pixels:
+    probabilities = segmenter = None
+    detail = prediction.detail
+    if detail is not None:
+        cells_h, cells_w = detail.probabilities.shape[1:]
+        probabilities = FeatureMap(
+            torch.from_numpy(detail.probabilities), (cells_h * CELL_PX, cells_w * CELL_PX)
+        )
+        if detail.features is not None:
+            segmenter = FeatureMap(torch.from_numpy(detail.features), detail.features_cover_hw_px)
+    return Pixels(
+        image=image,
+        kept=kept,
+        weight=np.where(kept != IGNORE_LABEL, prediction.p_max, np.float32(0)),
+        p_max=prediction.p_max,
+        probabilities=probabilities,
+        segmenter=segmenter,
+        embedding=embedding,
+    )
 
 
 def _thresholds_of_set(
@@ -161,19 +331,3 @@ def _thresholds_of_set(
             f"{num_classes} classes"
         )
     return pilot_fit.thresholds
-
-
-def _summary(
-    prediction: Prediction, kept: npt.NDArray[np.uint8], has_label: npt.NDArray[np.bool_]
-) -> dict[str, Any]:
-    kept_p_max = prediction.p_max[has_label]
-    counts = np.bincount(kept.ravel(), minlength=IGNORE_LABEL + 1)[:IGNORE_LABEL]
-    return {
-        "size_hw": (int(kept.shape[0]), int(kept.shape[1])),
-        "coverage": kept_p_max.size / kept.size,
-        "expected_accuracy": (
-            float(kept_p_max.mean(dtype=np.float64)) if kept_p_max.size else None
-        ),
-        "class_pixels": {int(i): int(counts[i]) for i in np.flatnonzero(counts)},
-        "window_px": prediction.window_px,
-    }
