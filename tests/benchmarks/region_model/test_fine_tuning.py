@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -59,5 +60,5 @@ def test_sources_give_image_label_and_instances(data):
     scene = generate_scene("day", 9, (48, 64))
     assert len(scenes) == 2
     assert (scenes[1][0] == scene.image).all()
-    assert (scenes[1][2] == scene.instances).all()
+    np.testing.assert_array_equal(scenes[1][2], scene.instances)
     assert scenes[1][0] is scenes[1][0]

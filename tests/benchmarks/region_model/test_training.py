@@ -1,6 +1,10 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from segment_anything.modeling import Sam
 
 from benchmarks.region_model.training import TrainingConfig, _average, train_region_model
 from tests.benchmarks.region_model.tiny import (
@@ -14,13 +18,18 @@ from tests.benchmarks.region_model.tiny import (
 CONFIG = TrainingConfig(steps=4, seed=3, batch_size=2, checkpoint_every_steps=1)
 
 
-def trained(sources, config=CONFIG, checkpoint=None, initial=None):
+def trained(
+    sources: Any,
+    config: TrainingConfig = CONFIG,
+    checkpoint: Path | None = None,
+    initial: dict[str, torch.Tensor] | None = None,
+) -> Sam:
     return train_region_model(
         sources, ARCHITECTURE, config, checkpoint, initial=initial, progress=False
     )
 
 
-def assert_equal(first, second):
+def assert_equal(first: Sam, second: Sam) -> None:
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
 
