@@ -20,7 +20,9 @@ from api_schemas.json_types import Integer, Number, Truth
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import Problem
 
-JobType = Literal["generate", "refine", "evaluate", "adapt", "ingest", "validate"]
+JobType = Literal[
+    "generate", "refine", "evaluate", "adapt", "fit_connectivity", "ingest", "validate"
+]
 JobStatus = Literal[
     "queued",
     "validating",
@@ -134,10 +136,12 @@ class RefineJobCreate(JobCreateBase):
     model: ModelReference | None = Field(
         None,
         description="By default the version of the labels' model that is current when this job "
-        "starts",
+        "starts; needed for an annotation set",
     )
     pipeline: PipelineOrReference | None = Field(
-        None, description="By default the pipeline of the job whose labels are refined"
+        None,
+        description="By default the pipeline of the job whose labels are refined; for an "
+        "annotation set `aggregate` and `correct`, and `select` is not used",
     )
 
 
@@ -164,8 +168,29 @@ class AdaptJobCreate(JobCreateBase):
     promote: Truth = Field(False, description="Let the bare model name mean the new version")
 
 
+class FitConnectivityJobCreate(JobCreateBase):
+    """Fit a model's classifier of regions on labelled source images → a new version with it."""
+
+    type: Literal["fit_connectivity"]
+    annotation_set: AnnotationSetId = Field(description="An annotation set of purpose `source`")
+    model: ModelReference = Field(description="A bundle with the classes of the labels")
+    pipeline: PipelineOrReference = Field(
+        PipelineConfig.model_validate({"aggregate": {}}),
+        description="How regions are made: its stages up to `aggregate`, with quantiles of each "
+        "image by itself",
+    )
+    sample_images: Integer = Field(512, ge=2, le=4096, description="Images used, chosen by digest")
+    views: Integer = Field(4, ge=1, le=16, description="Styles in which each image is seen")
+    seed: Integer = Field(0, ge=0, lt=2**31)
+    promote: Truth = Field(False, description="Let the bare model name mean the new version")
+
+
 JobCreate = Annotated[
-    GenerateJobCreate | RefineJobCreate | EvaluateJobCreate | AdaptJobCreate,
+    GenerateJobCreate
+    | RefineJobCreate
+    | EvaluateJobCreate
+    | AdaptJobCreate
+    | FitConnectivityJobCreate,
     Field(discriminator="type"),
 ]
 

@@ -103,6 +103,9 @@ class LabelLineage(BaseModel):
     model: str
     model_digest: str
     model_deleted: bool = Field(description="Its files are gone; the label stays")
+    kept_label: str | None = Field(
+        None, description="SHA-256 of the uploaded label that it was refined from"
+    )
     region_model: RegionModelUse | None = Field(None, description="Of the stage `aggregate`")
     pipeline_digest: str
     pipeline: PipelineConfig

@@ -5,13 +5,20 @@ from sqlalchemy.orm import Session
 from api_schemas.jobs import (
     AdaptJobCreate,
     EvaluateJobCreate,
+    FitConnectivityJobCreate,
     GenerateJobCreate,
     RefineJobCreate,
 )
-from domain import evaluation, jobs, refinement
+from domain import annotated_jobs, evaluation, jobs, refinement
 from storage.catalog.tables import JobRow
 
-AnyJobCreate = GenerateJobCreate | RefineJobCreate | EvaluateJobCreate | AdaptJobCreate
+AnyJobCreate = (
+    GenerateJobCreate
+    | RefineJobCreate
+    | EvaluateJobCreate
+    | AdaptJobCreate
+    | FitConnectivityJobCreate
+)
 
 
 def create_job(
@@ -29,6 +36,12 @@ def create_job(
     """
     if isinstance(request, GenerateJobCreate):
         return jobs.create_generate(session, request, max_queued, created_by, schedule_id)
+    if isinstance(request, FitConnectivityJobCreate):
+        return annotated_jobs.create_fit_connectivity(session, request, created_by, schedule_id)
+    if isinstance(request, RefineJobCreate) and request.labels.annotation_set is not None:
+        return annotated_jobs.create_refine_initial(
+            session, request, max_queued, created_by, schedule_id
+        )
     if isinstance(request, RefineJobCreate):
         return refinement.create_refine(session, request, max_queued, created_by, schedule_id)
     if isinstance(request, EvaluateJobCreate):

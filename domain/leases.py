@@ -22,7 +22,7 @@ from storage.catalog.tables import ChunkRow, JobItemRow, JobRow
 SPEED_SMOOTHING = 0.5
 NO_DEVICE_KINDS = ("ingest",)  # worked on without the device that quotas count
 # kinds whose items end with the chunk
-ITEM_KINDS = ("label", "finish", "evaluate", "adapt", "validate")
+ITEM_KINDS = ("label", "finish", "evaluate", "adapt", "fit_connectivity", "validate")
 
 
 class LeaseLost(Exception):
@@ -266,7 +266,7 @@ def take_back(catalog: Catalog, lease: Lease, max_kills: int) -> bool:
         open_positions = [p for p in row.positions if _is_open(found.get(p), row, "queued")]
         for position in open_positions:
             found[position].kills += 1
-        if not open_positions or row.kind in ("adapt", "validate"):
+        if not open_positions or row.kind in ("adapt", "fit_connectivity", "validate"):
             _whole_chunk_died(job, row.kills, max_kills)
         elif len(open_positions) > 1:
             _split(session, row, open_positions)

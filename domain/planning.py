@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
 from api_schemas.pipelines import PipelineConfig
-from domain import evaluation, job_states, refinement
+from domain import annotated_jobs, evaluation, job_states, refinement
 from domain.jobs import LABELLING_TYPES
 from domain.refinement import LabelIdentity
 from storage.catalog import chunks, image_sets, items, jobs, labels
@@ -92,6 +92,16 @@ def _next_items(session: Session, job: JobRow) -> list[dict[str, Any]]:
         return _items_of_annotations(session, job)
     if job.type == "adapt":
         return _items_of_sample(session, job)
+    if "initial_labels" in job.params:
+        found = annotated_jobs.labelled_images(
+            session,
+            job.params["initial_labels"],
+            after_position=job.planned - 1,
+            limit=BATCH_ROWS,
+        )
+        return _items_of(job, found)
+    if job.type == "fit_connectivity":
+        return _items_of_source(session, job)
     if job.type == "validate":
         name = job.params["name"]
         return [_item(job, 0, name, name, None)]
@@ -151,10 +161,22 @@ def _is_taken_over(job: JobRow, old: JobItemRow) -> bool:
 
 def _items_of_annotations(session: Session, job: JobRow) -> list[dict[str, Any]]:
     found = evaluation.annotated_images(session, job.params["annotation_set"])
-    part = found[job.planned : job.planned + BATCH_ROWS]
+    return _items_of(job, found[job.planned : job.planned + BATCH_ROWS])
+
+
+def _items_of_source(session: Session, job: JobRow) -> list[dict[str, Any]]:
+    seed = job.params["seed"]
+    found = annotated_jobs.sample_of_labelled(
+        session, job.params["source_labels"], job.total, lambda digest: sample_rank(seed, digest)
+    )
+    return _items_of(job, found[job.planned : job.planned + BATCH_ROWS])
+
+
+def _items_of(job: JobRow, images: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """The next items, by external id and digest."""
     return [
         _item(job, job.planned + i, external_id, external_id, digest)
-        for i, (external_id, digest) in enumerate(part)
+        for i, (external_id, digest) in enumerate(images)
     ]
 
 
@@ -199,7 +221,7 @@ def _start(session: Session, job: JobRow) -> None:
             start_pilot(session, job, config)
         return
     job_states.enter(session, job, "label")
-    if job.type in ("adapt", "validate"):  # one chunk, whatever its size
+    if job.type in ("adapt", "fit_connectivity", "validate"):  # one chunk, whatever its size
         _add_chunk(session, job, job.type, list(range(job.total)))
     job_states.settle(session, job)
 

@@ -15,7 +15,6 @@ from api_schemas.problems import (
     NotFound,
     OntologyMismatch,
     ProblemError,
-    StageUnavailable,
     StateConflict,
 )
 from domain import job_states, jobs, models
@@ -23,7 +22,6 @@ from domain.job_fields import common_fields, resolve_pipeline
 from storage.catalog import chunks, items, labels
 from storage.catalog import jobs as job_rows
 from storage.catalog import models as model_rows
-from storage.catalog.annotations import get_annotation_set
 from storage.catalog.tables import LOCAL, JobRow, LabelRow, ModelVersionRow
 
 MAX_PILOT_STEPS: Final = 20
@@ -50,14 +48,12 @@ def create_refine(
     created_by: str = LOCAL,
     schedule_id: str | None = None,
 ) -> JobRow:
-    """Create a job that labels the images of another job anew.
+    """Create a job that labels the images of another job anew, from the same labels if it had some.
 
     Raises:
         ProblemError: unknown or unfinished job, unknown model, classes that differ, stages that
             do not exist yet, no room.
     """
-    if request.labels.annotation_set is not None:
-        raise _refused_annotations(session, request.labels.annotation_set)
     source = _source(session, str(request.labels.job))
     image_set = jobs.get_ready_set(session, source.image_set_id or "")
     version = (
@@ -71,33 +67,23 @@ def create_refine(
         config, pipeline_name = resolve_pipeline(session, request.pipeline)
     _check(session, source, version, config)
     total = image_set.accepted + image_set.duplicate + image_set.rejected
+    params = {"refined_from": source.id, "follow_model": request.model is None}
+    initial = source.params.get("initial_labels")
+    if initial is not None:
+        total = source.total
+        params["initial_labels"] = initial
+        config = config.model_copy(update={"select": None})
     jobs.check_room(session, total, max_queued)
     return jobs.new_job_row(
         session,
         job_type="refine",
         image_set_id=image_set.id,
         total=total,
-        params={"refined_from": source.id, "follow_model": request.model is None},
+        params=params,
         version=version,
         pipeline=config,
         pipeline_name=pipeline_name,
         **common_fields(session, request, created_by, schedule_id),
-    )
-
-
-def _refused_annotations(session: Session, annotation_set_id: str) -> ProblemError:
-    row = get_annotation_set(session, annotation_set_id)
-    if row is None:
-        return NotFound(f"There is no annotation set '{annotation_set_id}'.")
-    if row.purpose != "initial":
-        return StateConflict(
-            f"Annotation set '{row.id}' was uploaded with purpose '{row.purpose}'. Refine jobs "
-            "start from labels of purpose 'initial' or from the labels of a job."
-        )
-    return StageUnavailable(
-        "Labels of purpose 'initial' cannot be refined in this version: 'aggregate' and 'correct' "
-        "start from what a model predicts. To label the images with a model, start a generate job "
-        f"with image_set '{row.image_set_id}'."
     )
 
 
@@ -153,8 +139,8 @@ def begin(session: Session, job: JobRow, identity: LabelIdentity | None) -> None
     Fails the job if its model and pipeline do not fit (any more).
     """
     job.params = {**job.params, "taken_over": 0}  # a retry comes with the figure of the old job
-    source = job_rows.get_job(session, job.params["refined_from"])
-    if source is None:  # deleted since: the job goes on with what it has
+    source = job_rows.get_job(session, job.params.get("refined_from", ""))
+    if source is None:  # uploaded labels, or deleted since: the job goes on with what it has
         return
     config = _config_of(session, job)
     try:
@@ -221,7 +207,7 @@ def take_over(
         rows: the next items; an image has the same position in both jobs.
     """
     version = model_rows.get_version(session, job.model_version_id or "")
-    if version is None:
+    if version is None or "refined_from" not in job.params:
         return
     config = _config_of(session, job)
     old_items = items.items_at(session, job.params["refined_from"], [r["position"] for r in rows])
@@ -243,7 +229,5 @@ def take_over(
 
 def result_of(job: JobRow) -> dict[str, object]:
     """Return what a refine job tells at its end."""
-    return {
-        "refined_from": job.params["refined_from"],
-        "taken_over": job.params["taken_over"],
-    }
+    start = {n: job.params[n] for n in ("refined_from", "initial_labels") if n in job.params}
+    return {**start, "taken_over": job.params["taken_over"]}

@@ -54,6 +54,7 @@ def lineage_of(session: Session, row: LabelRow, version: ModelVersionRow) -> Lab
         model_digest=version.digest,
         model_deleted=version.deleted_at is not None,
         region_model=row.lineage.get("region_model"),
+        kept_label=row.lineage.get("kept_label"),
         pipeline_digest=row.pipeline_digest,
         pipeline=config,
         pipeline_names=[f"{name.name}@{name.version}" for name in names],

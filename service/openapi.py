@@ -91,6 +91,23 @@ JOB_EXAMPLES: dict[str, Any] = {
         "summary": "Re-estimate a model's normalisation statistics",
         "value": {"type": "adapt", "image_set": _SET, "model": "demo", "promote": True},
     },
+    "refine_initial": {
+        "summary": "Grow and correct labels that were uploaded",
+        "value": {
+            "type": "refine",
+            "labels": {"annotation_set": "ann_01J9Z3N6V1QG8T2B4C5D6E7F8G"},
+            "model": "demo",
+            "pipeline": {"aggregate": {"region_model": "nano"}, "correct": {}},
+        },
+    },
+    "fit_connectivity": {
+        "summary": "Fit a model's classifier of regions on labelled source images",
+        "value": {
+            "type": "fit_connectivity",
+            "annotation_set": "ann_01J9Z3N6V1QG8T2B4C5D6E7F8G",
+            "model": "demo",
+        },
+    },
     "evaluate": {
         "summary": "Score the labels of a job",
         "value": {

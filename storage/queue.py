@@ -15,7 +15,16 @@ RUN_CHUNK: Final = "workers.run_chunk"
 LABEL_QUEUE: Final = "label"
 LIGHT_QUEUE: Final = "light"  # for workers without torch
 KINDS: Final = {  # queue → kinds of its chunks
-    LABEL_QUEUE: ("pilot", "label", "fit", "finish", "evaluate", "adapt", "validate"),
+    LABEL_QUEUE: (
+        "pilot",
+        "label",
+        "fit",
+        "finish",
+        "evaluate",
+        "adapt",
+        "fit_connectivity",
+        "validate",
+    ),
     LIGHT_QUEUE: ("ingest",),
 }
 WAKE_CHANNEL: Final = "selvage:wake"

@@ -16,6 +16,11 @@ def _region_model(context: LabelContext) -> dict[str, Any]:
     return {} if used is None else {"region_model": used.model_dump()}
 
 
+def _kept_label(context: LabelContext, image_digest: str) -> dict[str, Any]:
+    digest = context.recipe.kept_digests.get(image_digest)
+    return {} if digest is None else {"kept_label": digest}
+
+
 @measured("store")
 def put_label(
     objects: Objects,
@@ -66,5 +71,6 @@ def put_label(
             "seed": context.seed,
             "window_px": maps.summary.get("window_px"),
             **_region_model(context),
+            **_kept_label(context, image_digest),
         },
     }

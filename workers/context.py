@@ -13,9 +13,11 @@ from models.config import PipelineConfig
 from models.pipeline import LabelPipeline
 from models.promptable.base import RegionModel
 from models.selection import PilotFit
+from storage.catalog.annotations import keys_by_digest
 from storage.catalog.models import get_version
 from storage.catalog.tables import ModelVersionRow
 from storage.objects import fit_key
+from storage.units import name_of
 from workers.identity import Recipe, canonical_digest, early_digest_of
 from workers.job_wide import JobWideStage
 from workers.label_runtime import LabelRuntime
@@ -38,6 +40,12 @@ class LabelContext:
     pipeline_digest: str | None
     device_type: str
     predict_digest: str
+
+    @property
+    def looks_at_regions(self) -> bool:
+        """Whether there are stages that need the image again, after its prediction."""
+        config = self.pipeline.config
+        return config.aggregate is not None or config.correct is not None
 
     def prediction_key(self, image_digest: str) -> tuple[str, str]:
         """Under which the prediction of an image is kept between pilot and pass 1."""
@@ -75,14 +83,11 @@ def load_context(runtime: LabelRuntime, claimed: ClaimedChunk) -> LabelContext:
     runtime.progress.tick("working")
     config = label_config(wire)
     job_wide = None
-    if wire.correct is not None and wire.needs_job_fit:
-        job_wide = runtime.job_wide_stages[wire.correct.mode]
+    if wire.needs_job_fit:
+        job_wide = runtime.job_wide
     pilot_digest = claimed.job.pilot_fit_digest
     pipeline = LabelPipeline(
-        model,
-        config,
-        _pilot_fit(runtime, pilot_digest),
-        **({} if region_model is None else {"region_model": region_model}),
+        model, config, _pilot_fit(runtime, pilot_digest), region_model=region_model
     )
     return LabelContext(
         pipeline=pipeline,
@@ -96,6 +101,7 @@ def load_context(runtime: LabelRuntime, claimed: ClaimedChunk) -> LabelContext:
             algorithm_versions=_versions(config, job_wide),
             precision=pipeline.precision,
             region_model_digest=None if used is None else used.digest,
+            kept_digests=_kept_digests(runtime, claimed),
         ),
         version=version,
         palette=[tuple(c["color"]) for c in version.ontology["classes"]],
@@ -104,9 +110,24 @@ def load_context(runtime: LabelRuntime, claimed: ClaimedChunk) -> LabelContext:
         pipeline_digest=claimed.job.pipeline_digest,
         device_type=model.device.type,
         predict_digest=canonical_digest(
-            {"model": version.digest, "predict": config.predict.to_dict()}
+            {
+                "model": version.digest,
+                "predict": config.predict.to_dict(),
+                "with_detail": config.correct is not None,  # which regions are described by
+            }
         ),
     )
+
+
+def _kept_digests(runtime: LabelRuntime, claimed: ClaimedChunk) -> dict[str, str]:
+    """Return image digest → digest of the label that it comes with, for a chunk's images."""
+    annotation_set = claimed.job.params.get("initial_labels")
+    if annotation_set is None:
+        return {}
+    images = [item.image_digest for item in claimed.items if item.image_digest is not None]
+    with runtime.catalog.read() as session:
+        keys = keys_by_digest(session, annotation_set, images)
+    return {image: name_of(key) for image, key in keys.items()}
 
 
 def _region_model(

@@ -6,10 +6,13 @@ from domain.leases import ClaimedChunk
 from storage.objects import evidence_key
 from workers.committing import Committer
 from workers.context import LabelContext
+from workers.job_wide import JobWideStage
 from workers.label_runtime import LabelRuntime
-from workers.labelling import label_images
+from workers.labelling import evidence_of, predict_images
 from workers.npz import Arrays, pack, unpack
+from workers.runtime import log
 from workers.samples import put_part
+from workers.stages import StageBroke
 
 
 def collect(
@@ -23,24 +26,43 @@ def collect(
     todo = []
     for digest in committer.digests:
         evidence_digest = context.recipe.evidence_digest(digest)
-        if runtime.objects.exists(evidence_key(evidence_digest)):
-            found = unpack(runtime.objects.get(evidence_key(evidence_digest)))
-            samples[digest] = stage.sample(digest, found, context.seed)
-            committer.add(digest, evidence_digest=evidence_digest)
-        else:
+        sample = _sample_of_stored(runtime, context, stage, digest)
+        if sample is None:
             todo.append(digest)
-    for done in label_images(runtime, context, todo, need_images=True):
-        if done.maps is None or done.image is None:
+            continue
+        samples[digest] = sample
+        committer.add(digest, evidence_digest=evidence_digest)
+    for done in predict_images(runtime, context, todo, need_images=True):
+        if done.prediction is None:
             committer.add(done.digest, error=done.problem, failed_stage="predict")
             continue
-        found = stage.evidence(done.image, done.maps)
+        try:
+            found = stage.evidence(evidence_of(runtime, context, done))
+        except StageBroke as error:
+            committer.add(done.digest, error=error.problem, failed_stage=error.stage)
+            continue
         evidence_digest = context.recipe.evidence_digest(done.digest)
         runtime.objects.put_new(evidence_key(evidence_digest), pack(found))
         samples[done.digest] = stage.sample(done.digest, found, context.seed)
         committer.add(done.digest, evidence_digest=evidence_digest)
     if samples:
         positions = [p for digest in samples for p in committer.positions_of(digest)]
-        sample = stage.merge(samples.values())
-        committer.chunk_result = put_part(runtime.objects, claimed.job.id, sample, positions)
+        part = stage.merge(samples.values())
+        committer.chunk_result = put_part(runtime.objects, claimed.job.id, part, positions)
     seconds = (time.monotonic() - started) / max(1, len(todo))
     committer.close(seconds_per_image=seconds if todo else None)
+
+
+def _sample_of_stored(
+    runtime: LabelRuntime, context: LabelContext, stage: JobWideStage, image_digest: str
+) -> Arrays | None:
+    """Return what an image adds to the sample if its evidence is there already."""
+    key = evidence_key(context.recipe.evidence_digest(image_digest))
+    if not runtime.objects.exists(key):
+        return None
+    try:
+        return stage.sample(image_digest, unpack(runtime.objects.get(key)), context.seed)
+    except ValueError as error:
+        log.warning("evidence was damaged; making it anew", image=image_digest, error=str(error))
+        runtime.objects.delete([key])
+        return None

@@ -2,7 +2,6 @@
 
 from api_schemas.problems import StageFailed
 from domain.leases import ClaimedChunk
-from domain.stages import measured
 from storage.objects import ObjectMissing, evidence_key
 from workers.artefacts import put_label
 from workers.committing import Committer
@@ -11,6 +10,7 @@ from workers.images import prefetch
 from workers.label_runtime import LabelRuntime
 from workers.npz import unpack
 from workers.runtime import Runtime
+from workers.stages import StageBroke, in_stage
 
 
 def finish_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
@@ -22,6 +22,7 @@ def finish_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
     if stage is None or fit_digest is None:
         raise LookupError(f"job {claimed.job.id} has no fit to finish with")
     fit = read_fit(runtime, "job", fit_digest)
+    finish = stage.finisher(fit, keep_stages=context.pipeline.config.keep_stages)
 
     def fetch(runtime: Runtime, digest: str) -> tuple[str, bytes | None]:
         try:
@@ -35,8 +36,12 @@ def finish_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
             gone = StageFailed("The evidence of pass 1 is not kept any more. Retry the job.")
             committer.add(digest, error=gone.to_json(), failed_stage="correct")
             continue
-        with measured("correct"):
-            maps = stage.finish(unpack(data), fit)
+        try:
+            with in_stage("correct"):
+                maps = finish(digest, unpack(data))
+        except StageBroke as error:
+            committer.add(digest, error=error.problem, failed_stage=error.stage)
+            continue
         label = put_label(
             runtime.objects, context, image_digest=digest, maps=maps, job_fit_digest=fit_digest
         )

@@ -35,8 +35,9 @@ def fit_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
             yield part
 
     sample = stage.merge(parts())
+    runtime.progress.tick("loading")  # like a model that is loaded, it takes its time
     with measured("fit"):
-        fit = stage.fit(sample)
+        fit = stage.fit(context.pipeline, sample)
     digest = canonical_digest(fit)
     data = json.dumps(fit, sort_keys=True).encode()
     runtime.objects.put_new(fit_key("job", digest), data)

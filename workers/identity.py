@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from api_schemas.pipelines import PipelineConfig as WireConfig
@@ -18,8 +19,11 @@ def canonical_digest(document: dict[str, Any]) -> str:
 
 
 def early_digest_of(config: WireConfig) -> str:
-    """Return the digest of the stages up to `aggregate`."""
-    return canonical_digest(config.model_dump(mode="json", exclude=set(_NOT_OF_EVIDENCE)))
+    """Return the digest of what evidence depends on: stages up to `aggregate`, pooled features."""
+    document = config.model_dump(mode="json", exclude=set(_NOT_OF_EVIDENCE))
+    if config.correct is not None:
+        document["features"] = sorted(config.correct.features)
+    return canonical_digest(document)
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Recipe:
         pipeline_digest: of the whole configuration; labels depend on it.
         early_digest: of its stages up to `aggregate` (`early_digest_of`); evidence depends on it.
         region_model_digest: None without `aggregate`.
+        kept_digests: {image: label that it comes with, in place of what `select` keeps}.
     """
 
     pipeline_digest: str
@@ -39,6 +44,7 @@ class Recipe:
     algorithm_versions: dict[str, int]
     precision: str
     region_model_digest: str | None = None
+    kept_digests: Mapping[str, str] = field(default_factory=dict)
 
     def evidence_digest(self, image_digest: str) -> str:
         """Name of what pass 1 leaves for this image; the same whatever `correct` does with it."""
@@ -69,4 +75,6 @@ class Recipe:
         }
         if self.region_model_digest is not None:  # others keep the names that they always had
             inputs["region_model"] = self.region_model_digest
+        if image_digest in self.kept_digests:
+            inputs["kept"] = self.kept_digests[image_digest]
         return inputs

@@ -45,7 +45,7 @@ def label_chunk(runtime: LabelRuntime, claimed: ClaimedChunk) -> None:
         storing: deque[tuple[str, Future[dict[str, Any]], float]] = deque()
         for done in label_images(runtime, context, todo):
             if done.maps is None:
-                committer.add(done.digest, error=done.problem, failed_stage="predict")
+                committer.add(done.digest, error=done.problem, failed_stage=done.failed_stage)
                 continue
             row = pool.submit(
                 put, runtime.objects, context, image_digest=done.digest, maps=done.maps

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from domain.settings import Settings
+from workers.connectivity_stage import ConnectivityStage
 from workers.job_wide import JobWideStage
 from workers.model_cache import ModelCache
 from workers.predictions import PredictionCache
@@ -18,7 +19,7 @@ class LabelRuntime(Runtime):
     models: ModelCache
     region_models: RegionModelCache = field(init=False)
     predictions: PredictionCache = field(init=False)
-    job_wide_stages: dict[str, JobWideStage] = field(default_factory=dict)
+    job_wide: JobWideStage = field(default_factory=ConnectivityStage)
 
     def __post_init__(self) -> None:
         self.region_models = RegionModelCache(self.models)

@@ -5,17 +5,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from api_schemas.problems import OutOfMemory, StageFailed
 from domain.stages import measured
-from models.errors import ModelOutputInvalid
-from models.errors import OutOfMemory as ModelOutOfMemory
-from models.pipeline import LabelMaps
+from models.connectivity.evidence import RegionEvidence
+from models.label_maps import LabelMaps
 from models.prediction import Prediction
+from models.region_label import finish_label
 from workers.context import LabelContext
 from workers.images import RgbImage, prefetch
+from workers.kept_labels import kept_label
 from workers.label_runtime import LabelRuntime
-from workers.metrics import OUT_OF_MEMORY
-from workers.runtime import log
+from workers.stages import StageBroke, in_stage, problem_of
 
 GPU_BATCH_IMAGES: Final = 8
 
@@ -33,12 +32,12 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Labelled:
-    """What became of one image: maps, or a problem document."""
+    """What became of one image: maps, or a problem document and the stage that it comes from."""
 
     digest: str
     maps: LabelMaps | None = None
     problem: dict[str, Any] | None = None
-    image: RgbImage | None = None
+    failed_stage: str | None = None
     seconds: float = 0.0
 
 
@@ -57,13 +56,9 @@ def predict_images(
     Raises:
         StorageUnavailable: the store failed.
     """
-    todo: list[str] = []
-    for digest in digests:
-        kept = None if need_images else runtime.predictions.pop(context.prediction_key(digest))
-        if kept is None:
-            todo.append(digest)
-        else:
-            yield Predicted(digest, kept)
+    kept = [d for d in digests if context.prediction_key(d) in runtime.predictions]
+    yield from _kept_predictions(runtime, context, kept, need_images=need_images)
+    todo = [d for d in digests if d not in set(kept)]
     # On a CPU one image at a time: the bytes of a label must not depend on its neighbours.
     batch_size = 1 if context.device_type == "cpu" else GPU_BATCH_IMAGES
     batch: list[tuple[str, RgbImage]] = []
@@ -79,6 +74,18 @@ def predict_images(
         yield from _predict_batch(context, batch)
 
 
+def _kept_predictions(
+    runtime: LabelRuntime, context: LabelContext, digests: list[str], *, need_images: bool
+) -> Iterator[Predicted]:
+    if not need_images:
+        for digest in digests:
+            yield Predicted(digest, runtime.predictions.pop(context.prediction_key(digest)))
+        return
+    for digest, image, problem in prefetch(runtime, digests):
+        found = runtime.predictions.pop(context.prediction_key(digest))
+        yield Predicted(digest, None if image is None else found, problem, image)
+
+
 def _predict_batch(context: LabelContext, batch: list[tuple[str, RgbImage]]) -> Iterator[Predicted]:
     started = time.perf_counter()
     try:
@@ -90,7 +97,7 @@ def _predict_batch(context: LabelContext, batch: list[tuple[str, RgbImage]]) -> 
                 yield from _predict_batch(context, [one])
             return
         seconds = time.perf_counter() - started
-        yield Predicted(batch[0][0], problem=problem_of(error), seconds=seconds)
+        yield Predicted(batch[0][0], problem=problem_of(error, "predict"), seconds=seconds)
         return
     seconds = (time.perf_counter() - started) / len(batch)
     for (digest, image), prediction in zip(batch, found, strict=True):
@@ -98,33 +105,48 @@ def _predict_batch(context: LabelContext, batch: list[tuple[str, RgbImage]]) -> 
 
 
 def label_images(
-    runtime: LabelRuntime,
-    context: LabelContext,
-    digests: Sequence[str],
-    *,
-    need_images: bool = False,
+    runtime: LabelRuntime, context: LabelContext, digests: Sequence[str]
 ) -> Iterator[Labelled]:
-    """Predict images and finish their labels; arguments and errors as in `predict_images`."""
+    """Predict images and finish their labels; errors as in `predict_images`."""
+    need_images = context.looks_at_regions
     for done in predict_images(runtime, context, digests, need_images=need_images):
         if done.prediction is None:
-            yield Labelled(done.digest, problem=done.problem, seconds=done.seconds)
+            yield Labelled(done.digest, None, done.problem, "predict", done.seconds)
             continue
         started = time.perf_counter()
-        with measured("select"):
-            maps = context.pipeline.finish(done.prediction)
+        try:
+            maps = _finish(runtime, context, done, done.prediction)
+        except StageBroke as error:
+            yield Labelled(done.digest, None, error.problem, error.stage, done.seconds)
+            continue
         seconds = done.seconds + time.perf_counter() - started
-        yield Labelled(done.digest, maps, image=done.image, seconds=seconds)
+        yield Labelled(done.digest, maps, seconds=seconds)
 
 
-def problem_of(error: Exception) -> dict[str, Any]:
-    """Return the problem document for a failure in the label path; logs what it does not say."""
-    if isinstance(error, ModelOutOfMemory):
-        OUT_OF_MEMORY.labels("predict").inc()
-        return OutOfMemory(str(error)).to_json()
-    if isinstance(error, ModelOutputInvalid):
-        return StageFailed(f"The model's output cannot be used: {error}").to_json()
-    log.error("a stage failed", exc_info=error)
-    return StageFailed(
-        f"The label path failed on this image ({type(error).__name__}). The worker's log has the "
-        "details; if other images work, check this file."
-    ).to_json()
+def _finish(
+    runtime: LabelRuntime, context: LabelContext, done: Predicted, prediction: Prediction
+) -> LabelMaps:
+    pipeline = context.pipeline
+    if not context.looks_at_regions:
+        with in_stage("select"):
+            return pipeline.finish(prediction)
+    evidence = evidence_of(runtime, context, done)
+    keep_stages = pipeline.config.keep_stages
+    if pipeline.correction is None:
+        return finish_label(evidence, None, done.digest, keep_stages)
+    with in_stage("correct"):
+        return finish_label(evidence, pipeline.correction, done.digest, keep_stages)
+
+
+def evidence_of(runtime: LabelRuntime, context: LabelContext, done: Predicted) -> RegionEvidence:
+    """Return what the stages up to `aggregate` leave of a predicted image.
+
+    Raises:
+        StageBroke: one of them failed.
+        StorageUnavailable: the store failed.
+    """
+    assert done.prediction is not None
+    with in_stage("select"):
+        kept = kept_label(runtime, context, done.digest)
+    with in_stage("aggregate"):
+        return context.pipeline.evidence(done.prediction, done.image, kept)

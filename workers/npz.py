@@ -1,6 +1,8 @@
 """Arrays to bytes and back, without pickle."""
 
 import io
+import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -22,5 +24,8 @@ def unpack(data: bytes) -> Arrays:
     Raises:
         ValueError: the bytes are no npz, or hold objects.
     """
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError, AttributeError) as error:
+        raise ValueError(f"these bytes are no npz: {error}") from error

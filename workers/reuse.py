@@ -20,6 +20,14 @@ def _region_model_digest(job: JobRow) -> str | None:
     return built_in_digest(used.reference)
 
 
+def _kept_digests(label: LabelRow, job: JobRow) -> dict[str, str]:
+    """Return what the label was refined from, if the job starts from the same labels."""
+    kept = label.lineage.get("kept_label")
+    if kept is None or "initial_labels" not in job.params:
+        return {}
+    return {label.image_digest: kept}
+
+
 class LabelReuse:
     """Implements `domain.refinement.LabelIdentity`."""
 
@@ -49,5 +57,6 @@ class LabelReuse:
             algorithm_versions=versions,
             precision=label.lineage.get("precision", ""),
             region_model_digest=_region_model_digest(job),
+            kept_digests=_kept_digests(label, job),
         )
         return recipe.label_digest(label.image_digest) == label.digest

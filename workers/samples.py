@@ -44,16 +44,20 @@ def read_parts(runtime: Runtime, stage: JobWideStage, job_id: str, seed: int) ->
         found = chunks.results(session, job_id, "label")
     for result in found:
         try:
-            data = runtime.objects.get(sample_key(job_id, result["sample"]))
-        except ObjectMissing:
-            log.warning("a part of the sample is gone; reading its evidence", **result)
+            part = unpack(runtime.objects.get(sample_key(job_id, result["sample"])))
+        except (ObjectMissing, ValueError) as error:
+            log.warning("a part of the sample is lost; reading its evidence", error=str(error))
             continue
         covered.update(result["positions"])
-        yield unpack(data)
+        yield part
     for row in _with_evidence(runtime, job_id):
-        if row.position not in covered:
+        if row.position in covered:
+            continue
+        try:
             data = runtime.objects.get(evidence_key(row.evidence_digest or ""))
             yield stage.sample(row.image_digest or "", unpack(data), seed)
+        except (ObjectMissing, ValueError) as error:  # pass 2 will say so of the image
+            log.warning("evidence is lost", image=row.image_digest, error=str(error))
 
 
 def _with_evidence(runtime: Runtime, job_id: str) -> Iterator[JobItemRow]:

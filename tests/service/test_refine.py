@@ -281,7 +281,6 @@ class TestRefusals:
         image_set = get_job(site, labelled(site, ARGMAX))["image_set"]
         truth = {"0.png": index_png([[0] * 32] * 24)}
         for purpose, status, code in (
-            ("initial", 422, "stage-unavailable"),
             ("evaluation", 409, "state-conflict"),
             ("validation", 409, "state-conflict"),
         ):
@@ -289,11 +288,6 @@ class TestRefusals:
             body = {"type": "refine", "labels": {"annotation_set": made}, "model": "tiny"}
             answer = site.client.post("/v1/jobs", json=body)
             assert (answer.status_code, answer.json()["code"]) == (status, code), purpose
-        assert "aggregate" in site.client.post(
-            "/v1/jobs",
-            json={"type": "refine", "labels": {"annotation_set": post_annotations(
-                site, image_set, truth, purpose="initial").json()["id"]}},
-        ).json()["detail"]  # fmt: skip
 
     @pytest.mark.parametrize(
         ("change", "status", "code"),

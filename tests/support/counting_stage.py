@@ -10,7 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from models.pipeline import LabelMaps
+from models.connectivity.evidence import RegionEvidence
+from models.label_maps import LabelMaps
+from models.pipeline import LabelPipeline
+from models.region_label import paint
+from workers.job_wide import Finisher
 from workers.npz import Arrays
 
 
@@ -31,11 +35,11 @@ class CountingStage:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def evidence(self, image: np.ndarray, maps: LabelMaps) -> Arrays:
+    def evidence(self, found: RegionEvidence) -> Arrays:
         self.calls.append("evidence")
-        assert image.shape == (*maps.label.shape, 3)
-        regions = np.array(count_regions(maps.label))
-        return {"label": maps.label, "confidence": maps.confidence, "regions": regions}
+        label = paint(found.regions, found.regions.classes)
+        confidence = np.where(label == 255, 0, np.rint(found.weight * 255)).astype(np.uint8)
+        return {"label": label, "confidence": confidence, "regions": np.array(count_regions(label))}
 
     def sample(self, image_digest: str, evidence: Arrays, seed: int) -> Arrays:
         key = hashlib.sha256(f"{seed}:{image_digest}".encode()).hexdigest()
@@ -50,10 +54,13 @@ class CountingStage:
             "regions": np.array([counts[key] for key in sorted(counts)]),
         }
 
-    def fit(self, sample: Arrays) -> dict[str, Any]:
+    def fit(self, pipeline: LabelPipeline, sample: Arrays) -> dict[str, Any]:
         self.calls.append("fit")
         images, total = len(sample["keys"]), int(sample["regions"].sum())
         return {"images": images, "total": total, "mean": total / images}
+
+    def finisher(self, fit: dict[str, Any], *, keep_stages: bool) -> Finisher:
+        return lambda _, evidence: self.finish(evidence, fit)
 
     def finish(self, evidence: Arrays, fit: dict[str, Any]) -> LabelMaps:
         self.calls.append("finish")

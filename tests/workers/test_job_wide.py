@@ -12,7 +12,8 @@ from api_schemas.pipelines import PipelineConfig
 from domain import sweep
 from domain.jobs import new_job_row
 from domain.models import resolve
-from models.pipeline import LabelMaps
+from models.connectivity.evidence import RegionEvidence
+from models.label_maps import LabelMaps
 from storage.catalog import migrations
 from storage.catalog.engine import Catalog
 from storage.catalog.workers import add_worker
@@ -46,10 +47,10 @@ class DyingStage(CountingStage):
             self._at = None
             raise Killed
 
-    def evidence(self, image: np.ndarray, maps: LabelMaps) -> Arrays:
-        found = super().evidence(image, maps)
+    def evidence(self, found: RegionEvidence) -> Arrays:
+        arrays = super().evidence(found)
         self._die_if_due()
-        return found
+        return arrays
 
     def finish(self, evidence: Arrays, fit: dict[str, Any]) -> LabelMaps:
         maps = super().finish(evidence, fit)
@@ -60,7 +61,7 @@ class DyingStage(CountingStage):
 def start(site: Installation, folder: Path, stage: CountingStage) -> str:
     """A job with the stand-in in place of the real stage."""
     site.add_tiny_model(folder)
-    site.runtime.job_wide_stages["mixture"] = stage
+    site.runtime.job_wide = stage
     image_set = post_set(site, IMAGES)["id"]
     with site.catalog.write() as session:
         return new_job_row(

@@ -1,4 +1,4 @@
-"""`selvage submit | refine`: jobs that make labels."""
+"""`selvage submit | refine | fit-connectivity`: jobs that make labels, or help to make them."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +11,6 @@ from selvage_client.cli.consoles import errors_console, output_console
 from selvage_client.cli.options import (
     ApiKey,
     DeadlineAt,
-    JobId,
     Json,
     ModelName,
     PipelineFile,
@@ -33,6 +32,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands that start jobs."""
     app.command()(submit)
     app.command()(refine)
+    app.command()(fit_connectivity)
 
 
 def submit(
@@ -82,7 +82,10 @@ def submit(
 
 
 def refine(
-    job: JobId,
+    labels: Annotated[
+        str,
+        typer.Argument(metavar="JOB", help="A job, or an annotation set (ann_…) to start from."),
+    ],
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", help="By default the labels' model, in its current version."),
@@ -96,17 +99,59 @@ def refine(
     api_key: ApiKey = None,
     json: Json = False,
 ) -> None:
-    """Label the images of a job again with another model or pipeline; what stays is taken over."""
+    """Label the images of a job again with another model or pipeline; what stays is taken over.
+
+    With an annotation set of purpose `initial`, grow and correct its labels; that takes --model.
+    """
     config = read_pipeline(pipeline)
     start, deadline = read_time(schedule_at), read_time(deadline_at)
     with Selvage(url, api_key) as client:
+        is_set = is_id("ann", Path(labels))
         started = client.refine(
-            job,
+            None if is_set else labels,
+            annotation_set=labels if is_set else None,
             model=model,
             pipeline=config,
             schedule_at=start,
             deadline_at=deadline,
             priority=priority,
+        )
+        flows.start_and_tell(client, started, wait=wait, json=json, url=url)
+
+
+def fit_connectivity(
+    annotation_set: Annotated[
+        str, typer.Argument(metavar="ANNOTATION_SET", help="Labels of purpose `source`, ann_….")
+    ],
+    model: ModelName,
+    pipeline: PipelineFile = None,
+    sample_images: Annotated[
+        int | None, typer.Option(min=2, help="Images used.  [default: 512]")
+    ] = None,
+    views: Annotated[
+        int | None, typer.Option(min=1, help="Styles in which each image is seen.  [default: 4]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of images and styles.")] = None,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Let the bare model name mean the new version.")
+    ] = False,
+    wait: Wait = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    json: Json = False,
+) -> None:
+    """Fit a model's classifier of regions on labelled source images: a new version with it."""
+    check_model(model)
+    config = read_pipeline(pipeline)
+    with Selvage(url, api_key) as client:
+        started = client.fit_connectivity(
+            annotation_set,
+            model,
+            pipeline=config,
+            sample_images=sample_images,
+            views=views,
+            seed=seed,
+            promote=promote,
         )
         flows.start_and_tell(client, started, wait=wait, json=json, url=url)
 

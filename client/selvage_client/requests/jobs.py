@@ -87,6 +87,22 @@ def adapt(image_set_id: str, model_reference: str, options: Mapping[str, Any]) -
     return {"type": "adapt", "image_set": image_set_id, "model": model_reference, **options}
 
 
+def fit_connectivity(
+    annotation_set_id: str,
+    model_reference: str,
+    pipeline: Pipeline | None,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the request for a job that fits a model's classifier of regions."""
+    return {
+        "type": "fit_connectivity",
+        "annotation_set": annotation_set_id,
+        "model": model_reference,
+        "pipeline": pipeline,
+        **options,
+    }
+
+
 def job_json(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of POST /v1/jobs. Entries that are None are left to the service.
 

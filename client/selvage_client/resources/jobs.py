@@ -52,7 +52,9 @@ class Jobs(Resource):
         """Start a job that labels the images of another job again, and keeps what stays the same.
 
         Args:
-            model: by default the version that is current when the job starts.
+            annotation_set: uploaded labels of purpose `initial` to grow and correct instead.
+            model: by default the version that is current when the job starts; needed for an
+                annotation set.
             pipeline: by default that of the labels.
             options: as for `generate`.
         """
@@ -86,6 +88,25 @@ class Jobs(Resource):
             options: `sample_images`, `seed`, `promote`, and as for `generate`.
         """
         request = jobs.adapt(image_set, model, options)
+        return self.create_job(request, idempotency_key=idempotency_key)
+
+    def fit_connectivity(
+        self,
+        annotation_set: str,
+        model: str,
+        *,
+        pipeline: Pipeline | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Job:
+        """Start a job that fits a model's classifier of regions on labelled source images.
+
+        Args:
+            annotation_set: of purpose `source`.
+            pipeline: how regions are made; by default with `aggregate`.
+            options: `sample_images`, `views`, `seed`, `promote`, and as for `generate`.
+        """
+        request = jobs.fit_connectivity(annotation_set, model, pipeline, options)
         return self.create_job(request, idempotency_key=idempotency_key)
 
     def create_job(
@@ -249,6 +270,19 @@ class AsyncJobs(AsyncResource):
     ) -> Job:
         """Start a job that re-estimates a model's normalisation statistics on these images."""
         request = jobs.adapt(image_set, model, options)
+        return await self.create_job(request, idempotency_key=idempotency_key)
+
+    async def fit_connectivity(
+        self,
+        annotation_set: str,
+        model: str,
+        *,
+        pipeline: Pipeline | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Job:
+        """Start a job that fits a model's classifier of regions on labelled source images."""
+        request = jobs.fit_connectivity(annotation_set, model, pipeline, options)
         return await self.create_job(request, idempotency_key=idempotency_key)
 
     async def create_job(
