@@ -185,7 +185,7 @@ def _staying(
 ) -> npt.NDArray[np.bool_]:
     """Kept pixels that no mask overrules, (H, W): they are surer than it, and not specks."""
     disagrees = (kept != IGNORE_LABEL) & (painted != IGNORE_LABEL) & (kept != painted)
-    stays = disagrees & (weight * np.float32(settings.trust_kept) > score)
+    stays: npt.NDArray[np.bool_] = disagrees & (weight * np.float32(settings.trust_kept) > score)
     if settings.least_kept_px > 1 and stays.any():
         components, _ = components_of(np.where(stays, kept, np.uint8(IGNORE_LABEL)))
         large = np.bincount(components.ravel()) >= settings.least_kept_px

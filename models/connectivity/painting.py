@@ -110,8 +110,9 @@ def _most_shared_px(
     """The most pixels that a mask can share with others, going by boxes and areas."""
     box = np.array(mask.box_xyxy, dtype=np.int64)
     low, high = np.maximum(box[:2], boxes_xyxy[:, :2]), np.minimum(box[2:], boxes_xyxy[:, 2:])
-    in_both_boxes = np.prod(np.maximum(high - low, 0), axis=1)
-    return np.minimum(np.minimum(in_both_boxes, areas_px), mask.area_px)
+    width, height = np.maximum(high - low, 0).T
+    most: npt.NDArray[np.int64] = np.minimum(width * height, areas_px)
+    return most.clip(max=mask.area_px)
 
 
 def _iou(one: ClassedMask, other: ClassedMask) -> float:
