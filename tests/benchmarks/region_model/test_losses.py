@@ -48,7 +48,7 @@ def test_of_three_masks_only_the_best_is_trained_and_all_estimates_are():
     true = torch.tensor([[0.0, 1.0, 0.0, 0.5]])  # the last mask is one of two pixels
     expected = losses[0] + losses[1] + (0.5 - true).square().mean()
     assert loss.item() == pytest.approx(expected.item())
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert masks.grad is not None
     assert masks.grad.abs().sum((0, 2, 3)).gt(0).tolist() == [True, True, False, False]
     assert iou.grad is not None
@@ -59,12 +59,12 @@ def test_nothing_valid_gives_finite_gradients():
     masks = torch.randn(2, 4, 3, 3, requires_grad=True)
     iou = torch.rand(2, 4, requires_grad=True)
     nothing = torch.zeros(2, 3, 3)
-    prompt_loss(masks, iou, nothing, nothing).backward()
+    prompt_loss(masks, iou, nothing, nothing).backward()  # type: ignore[no-untyped-call]
     embedding = torch.randn(1, 4, 3, 3, requires_grad=True)
     segments = torch.zeros(1, 3, 3, dtype=torch.int64)
     loss = affinity_loss(embedding, segments, torch.Generator().manual_seed(0))
     assert loss.item() == 0
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     for value in (masks, iou, embedding):
         assert value.grad is not None
         assert torch.isfinite(value.grad).all()

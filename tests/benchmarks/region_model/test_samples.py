@@ -76,7 +76,7 @@ def test_images_of_any_size_fill_the_square(size_hw):
     for seed in range(5):
         sample = drawn(seed, source)
         assert sample is not None
-        assert SIDE // 2 in (np.count_nonzero(sample.valid.max(axis)) for axis in (0, 1))
+        assert SIDE // 2 in [int(np.count_nonzero(sample.valid.max(axis))) for axis in (0, 1)]
         assert (sample.masks == sample.valid).all()  # one class: one segment
 
 
