@@ -1,7 +1,8 @@
 """Whether it holds at size: `python -m benchmarks.scale`.
 
 A million items in the catalog, an urgent image beside a hundred thousand others, a job of ten
-thousand images with broken ones among them. Takes about twenty minutes for all.
+thousand images with broken ones among them, the fit on the regions of a hundred thousand images.
+Takes about half an hour for all.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from rich.console import Console
 from benchmarks.machine import machine_facts
 
 CACHE: Final = Path(".cache/scale")
-PARTS: Final = ("catalog", "priority", "corrupt")
+PARTS: Final = ("catalog", "priority", "corrupt", "fit")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _measures(
     options: argparse.Namespace, progress: Console
 ) -> dict[str, Callable[[], dict[str, Any]]]:
-    from benchmarks.scale import catalog, corrupt, priority
+    from benchmarks.scale import catalog, corrupt, fit, priority
 
     return {
         "catalog": lambda: catalog.measure(options.items, options.requests, progress),
@@ -44,6 +45,7 @@ def _measures(
         "corrupt": lambda: corrupt.measure(
             options.cache / "corrupt", options.images, options.threads, progress
         ),
+        "fit": lambda: fit.measure(options.fit_images, options.regions, options.threads, progress),
     }
 
 
@@ -57,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=1, help="priority: label workers (1)")
     parser.add_argument("--repeats", type=int, default=10, help="priority: urgent images (10)")
     parser.add_argument("--images", type=int, default=10_000, help="corrupt: images (10000)")
-    parser.add_argument("--threads", type=int, default=2, help="corrupt: torch threads (2)")
+    parser.add_argument("--fit-images", type=int, default=100_000, help="fit: images (100000)")
+    parser.add_argument("--regions", type=int, default=100, help="fit: regions an image (100)")
+    parser.add_argument("--threads", type=int, default=2, help="corrupt, fit: torch threads (2)")
     parser.add_argument("--json", type=Path, help="write the result to this file")
     parser.add_argument("--cache", type=Path, default=CACHE, help="generated images")
     return parser
