@@ -66,7 +66,10 @@ def regions_of(
 
 
 def component_rles(components: npt.NDArray[np.int32], count: int) -> list[Rle]:
-    """The mask of each component 1..N of a map, int32 (H, W), in one pass over the image."""
+    """The mask of each component 1..N of a map, int32 (H, W), in one pass over the image.
+
+    Each number from 1 to N occurs.
+    """
     size_hw = components.shape[0], components.shape[1]
     flat = components.ravel(order="F")
     starts = np.flatnonzero(np.diff(flat, prepend=flat[:1] - 1))
