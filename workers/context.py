@@ -138,7 +138,7 @@ def _region_model(
     if pinned is None:
         return None, None
     if pinned.version_id is None:
-        from models.promptable.builtin import built_in_digest
+        from models.region_models import built_in_digest
 
         used = RegionModelUse(reference=pinned.reference, digest=built_in_digest(pinned.reference))
         _tick_if_new(runtime, used.digest)

@@ -15,7 +15,7 @@ def _region_model_digest(job: JobRow) -> str | None:
         return None
     if used.digest is not None:
         return used.digest
-    from models.promptable.builtin import built_in_digest
+    from models.region_models import built_in_digest
 
     return built_in_digest(used.reference)
 
