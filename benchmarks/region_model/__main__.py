@@ -11,6 +11,7 @@ Both trainings resume from their checkpoint when started again.
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,16 +20,16 @@ from segment_anything.modeling import Sam
 
 from benchmarks.region_model import fine_tuning
 from benchmarks.region_model.export import export_nano, read_checkpoint
+from benchmarks.region_model.nano import FULL, SMALL, train_nano
 from benchmarks.region_model.report import print_table, score_folder, score_scenes
 from benchmarks.region_model.sources import SceneSources, labelled_part
-from benchmarks.region_model.training import TrainingConfig, train_region_model
+from benchmarks.region_model.training import TrainingConfig
 from benchmarks.scenes import SOURCE_STYLE, TARGET_STYLES, split_seeds
-from models.promptable.sam_architecture import NANO, SamArchitecture
+from models.promptable.sam_architecture import SamArchitecture
 
 CACHE = Path(".cache/region_model")
 BUILT_IN = Path("models/promptable/nano")
-SCENES = 4000
-STEPS = 5400
+SCENES = 1500
 SCORED_SCENES = 100
 STYLES = (SOURCE_STYLE, *TARGET_STYLES)
 
@@ -42,11 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train on generated scenes and write the region model."""
-    train_region_model(
+    train_nano(
         SceneSources(split_seeds("fit", options.scenes)),
-        NANO,
-        TrainingConfig(steps=options.steps, seed=options.seed),
         _checkpoint(options),
+        seed=options.seed,
+        small=replace(SMALL, steps=options.small_steps),
+        full=replace(FULL, steps=options.steps),
     )
     export(options)
 
@@ -121,7 +123,12 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("train", parents=[shared, seeded], help="on generated scenes")
     command.set_defaults(run=train)
-    command.add_argument("--steps", type=int, default=STEPS, help=f"optimizer steps ({STEPS})")
+    command.add_argument(
+        "--small-steps", type=int, default=SMALL.steps, help=f"on small squares ({SMALL.steps})"
+    )
+    command.add_argument(
+        "--steps", type=int, default=FULL.steps, help=f"on full squares ({FULL.steps})"
+    )
     command.add_argument("--scenes", type=int, default=SCENES, help=f"training scenes ({SCENES})")
     command.add_argument("--out", type=Path, default=BUILT_IN, help=f"({BUILT_IN})")
 

@@ -10,7 +10,11 @@ from segment_anything.modeling import Sam
 from benchmarks.quality.folders import LabelledFolder
 from benchmarks.region_model.export import facts_of, read_checkpoint, write_small
 from benchmarks.region_model.sources import FolderSources
-from benchmarks.region_model.training import TrainingConfig, train_region_model
+from benchmarks.region_model.training import (
+    TrainingConfig,
+    train_region_model,
+    weights_digest,
+)
 from models.promptable.sam_architecture import SamArchitecture
 
 STEPS = 1500
@@ -45,7 +49,7 @@ def fine_tune(
         ValueError: there are no images, or the weights would take more than 8 MB.
     """
     sam, architecture = initial
-    inputs = {"initial": weights_digest(sam), "source_digest": source.digest()}
+    inputs = {"initial": weights_digest(sam.state_dict()), "source_digest": source.digest()}
     checkpoint = cache / f"fine-tuned-{_key({**inputs, **vars(config)})}.ckpt"
     train_region_model(
         FolderSources(source), architecture, config, checkpoint, sam.state_dict(), progress
@@ -58,15 +62,6 @@ def fine_tune(
     }
     write_small(out, trained, provenance)
     return out
-
-
-def weights_digest(sam: Sam) -> str:
-    """SHA-256 over names and values of all weights."""
-    content = hashlib.sha256()
-    for name, value in sam.state_dict().items():
-        content.update(name.encode())
-        content.update(value.cpu().numpy().tobytes())
-    return content.hexdigest()
 
 
 def _key(inputs: dict[str, Any]) -> str:

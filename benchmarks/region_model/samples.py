@@ -12,7 +12,9 @@ from benchmarks.region_model.segments import segments_of
 PROMPTS_PER_IMAGE = 8
 LEAST_AREA_PX = 30
 _SMALL_AREA_PX = 100
-_MOST_ZOOM = 2.2
+# A smaller square shows a smaller part, so that things are as large in it as in a full view.
+_FULL_SQUARE_PX, _MOST_ZOOM = 256, 2.2
+_WHOLE_PROBABILITY = 0.4
 # Shapes of the image inside the square: landscape, square, portrait.
 _SHAPES = ((0.75, 1.0), (1.0, 1.0), (1.0, 0.75))
 _SHAPE_PROBABILITIES = (0.6, 0.25, 0.15)
@@ -81,7 +83,10 @@ def _view(source: Source, square_px: int, rng: np.random.Generator) -> Source:
     shape = _SHAPES[int(rng.choice(len(_SHAPES), p=_SHAPE_PROBABILITIES))]
     out_hw = round(shape[0] * square_px), round(shape[1] * square_px)
     whole = min(label.shape[0] / out_hw[0], label.shape[1] / out_hw[1])
-    zoom = 1.0 if rng.random() < 0.4 else float(np.exp(rng.uniform(0, np.log(_MOST_ZOOM))))
+    smaller = _FULL_SQUARE_PX / square_px
+    zoom = 1.0
+    if rng.random() >= _WHOLE_PROBABILITY / smaller:
+        zoom = float(np.exp(rng.uniform(0, np.log(max(1.0, _MOST_ZOOM * smaller)))))
     cut_h, cut_w = (max(8, int(side * whole / zoom)) for side in out_hw)
     top = int(rng.integers(label.shape[0] - cut_h + 1))
     left = int(rng.integers(label.shape[1] - cut_w + 1))
@@ -96,7 +101,8 @@ def _view(source: Source, square_px: int, rng: np.random.Generator) -> Source:
 
 
 def _resized(values: npt.NDArray, size_wh: tuple[int, int]) -> npt.NDArray[np.integer]:
-    small = cv2.resize(values.astype(np.uint16), size_wh, interpolation=cv2.INTER_NEAREST)
+    # The plain INTER_NEAREST lies half a pixel beside the image that is resized with it.
+    small = cv2.resize(values.astype(np.uint16), size_wh, interpolation=cv2.INTER_NEAREST_EXACT)
     return np.asarray(small)
 
 

@@ -4,6 +4,7 @@ Every draw is a function of (seed, step, place in the batch), so that a checkpoi
 their moving average and the optimizer's state, and nothing else.
 """
 
+import hashlib
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -50,12 +51,22 @@ class LabelledSources(Protocol):
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How long and how fast to train; see `train_region_model`."""
+    """How long and how fast to train; see `train_region_model`.
+
+    Attributes:
+        steps: optimizer steps.
+        seed: of the initial weights and of every draw.
+        batch_size: images in a step.
+        learning_rate: peak for the encoder.
+        decoder_factor: the peak of the decoder over it; it is small and learns at a higher rate.
+        checkpoint_every_steps: steps between two checkpoints.
+    """
 
     steps: int
     seed: int = 0
     batch_size: int = 4
-    learning_rate: float = 8e-4
+    learning_rate: float = 1e-3
+    decoder_factor: float = 3.0
     checkpoint_every_steps: int = 100
 
 
@@ -75,7 +86,9 @@ class _Samples(Dataset[Sample]):
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.sources))
         for attempt in range(_ATTEMPTS):
             rng = np.random.default_rng([self.seed, 2, position, attempt])
-            sample = draw_sample(self.sources[int(order[place - attempt])], self.square_px, rng)
+            sample = draw_sample(
+                self.sources[int(order[(place - attempt) % len(order)])], self.square_px, rng
+            )
             if sample is not None:
                 return sample
         raise ValueError("the training images hold hardly any segment of 30 pixels")
@@ -107,18 +120,16 @@ def train_region_model(
     torch.manual_seed(config.seed)
     sam = build_sam(architecture)
     if initial is not None:
-        sam.load_state_dict(initial)
+        sam.load_state_dict(resize_positions(initial, sam.state_dict()))
     helper = nn.Conv2d(architecture.prompt_dim, architecture.prompt_dim, 1)
     model = nn.ModuleDict({"sam": sam, "helper": helper})
     average = {name: value.clone() for name, value in sam.state_dict().items()}
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+    groups = _groups(sam, helper, config)
     optimizer = torch.optim.AdamW(
         groups, lr=config.learning_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
     )
     settings = {**vars(config), "architecture": architecture.to_dict(), "images": len(sources)}
-    settings["fine_tuned"] = initial is not None
+    settings["initial"] = None if initial is None else weights_digest(initial)
     first_step = _resume(checkpoint, settings, model, average, optimizer)
     model.train()
     batches = _batches(sources, architecture.image_px, config, first_step)
@@ -127,7 +138,7 @@ def train_region_model(
         smooth = math.nan
         for step, batch in enumerate(batches, start=first_step):
             for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * schedule(step, config.steps)
+                group["lr"] = group["peak"] * schedule(step, config.steps)
             loss = _loss(sam, helper, batch, torch.Generator().manual_seed(config.seed + step))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -143,6 +154,52 @@ def train_region_model(
                 _save(checkpoint, settings, model, average, optimizer, step + 1)
     sam.load_state_dict(average)
     return sam.eval()
+
+
+def resize_positions(weights: dict[str, Tensor], like: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a SAM for images of another size: position tables are resampled, the rest is kept.
+
+    Args:
+        weights: state dict to take over.
+        like: state dict of the network that takes it over.
+    """
+    fitted = {}
+    for name, value in weights.items():
+        wanted = like[name].shape
+        if value.shape == wanted:
+            fitted[name] = value
+        elif name.endswith("pos_embed"):
+            maps = value.permute(0, 3, 1, 2)
+            sampled = F.interpolate(maps, wanted[1:3], mode="bicubic", align_corners=False)
+            fitted[name] = sampled.permute(0, 2, 3, 1)
+        else:  # relative positions, [2 n - 1, C]
+            sampled = F.interpolate(value.T[None], wanted[0], mode="linear", align_corners=False)
+            fitted[name] = sampled[0].T
+    return fitted
+
+
+def weights_digest(weights: dict[str, Tensor]) -> str:
+    """SHA-256 over names and values of a state dict."""
+    content = hashlib.sha256()
+    for name, value in weights.items():
+        content.update(name.encode())
+        content.update(value.cpu().numpy().tobytes())
+    return content.hexdigest()
+
+
+def _groups(sam: Sam, helper: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
+    """Parameters by learning rate and decay: the decoder is small and learns faster."""
+    encoder = [*sam.image_encoder.parameters(), *helper.parameters()]
+    decoder = [*sam.prompt_encoder.parameters(), *sam.mask_decoder.parameters()]
+    groups = []
+    for parameters, peak in (
+        (encoder, config.learning_rate),
+        (decoder, config.learning_rate * config.decoder_factor),
+    ):
+        groups.append({"params": [p for p in parameters if p.ndim > 1], "peak": peak})
+        plain = [p for p in parameters if p.ndim <= 1]
+        groups.append({"params": plain, "peak": peak, "weight_decay": 0.0})
+    return groups
 
 
 def _batches(
@@ -172,11 +229,12 @@ def _loss(sam: Sam, helper: nn.Module, batch: list[Sample], generator: torch.Gen
     )
     with torch.autocast("cpu", torch.bfloat16):
         embeddings = sam.image_encoder(images)
-        sparse = _embed(sam, batch, generator)
-        repeats = torch.repeat_interleave(embeddings, torch.tensor(counts), dim=0)
-        answers = answer_prompts(sam, repeats, sparse)
-        masks = all_masks(sam, answers)
         looks = helper(embeddings)
+    # The decoder in plain precision: its tensors are small, casting them costs more than it gains.
+    sparse = _embed(sam, batch, generator)
+    repeats = torch.repeat_interleave(embeddings.float(), torch.tensor(counts), dim=0)
+    answers = answer_prompts(sam, repeats, sparse)
+    masks = all_masks(sam, answers)
     loss = prompt_loss(masks.float(), answers.iou.float(), targets, valid)
     return loss + _AFFINITY_WEIGHT * affinity_loss(looks, _coarse(batch, looks), generator)
 
@@ -186,16 +244,14 @@ def _embed(sam: Sam, batch: list[Sample], generator: torch.Generator) -> Tensor:
     encoder = sam.prompt_encoder
     boxes = torch.cat([torch.from_numpy(s.boxes_xyxy) for s in batch])
     points = torch.cat([torch.from_numpy(s.points_xy) for s in batch])
-    with torch.autocast("cpu", enabled=False):
-        if torch.rand((), generator=generator) < _BOX_AND_POINTS_PROBABILITY:
-            count = int(torch.randint(1, 3, (), generator=generator))
-            labelled = points[:, :count], torch.ones(len(points), count)
-            both: Tensor = encoder(points=labelled, boxes=boxes, masks=None)[0]
-            return both
-        as_points = encoder(
-            points=(points[:, :1], torch.ones(len(points), 1)), boxes=None, masks=None
-        )[0]
-        as_boxes = encoder(points=None, boxes=boxes, masks=None)[0]
+    if torch.rand((), generator=generator) < _BOX_AND_POINTS_PROBABILITY:
+        count = int(torch.randint(1, 3, (), generator=generator))
+        labelled = points[:, :count], torch.ones(len(points), count)
+        both: Tensor = encoder(points=labelled, boxes=boxes, masks=None)[0]
+        return both
+    single = points[:, :1], torch.ones(len(points), 1)
+    as_points = encoder(points=single, boxes=None, masks=None)[0]
+    as_boxes = encoder(points=None, boxes=boxes, masks=None)[0]
     # Both have two tokens: a point is padded by one that says "not a point".
     use_box = (torch.arange(len(boxes)) % 2 == 0)[:, None, None]
     return torch.where(use_box, as_boxes, as_points)

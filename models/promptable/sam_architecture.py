@@ -41,6 +41,7 @@ class SamArchitecture:
         decoder_heads: their attention heads.
         decoder_mlp_dim: hidden channels of their MLP.
         iou_hidden_dim: hidden channels of the head that estimates a mask's IoU.
+        decoder_downsample: by how much the decoder's cross attention narrows `prompt_dim`.
     """
 
     encoder_dim: int
@@ -56,6 +57,7 @@ class SamArchitecture:
     decoder_heads: int = 8
     decoder_mlp_dim: int = 2048
     iou_hidden_dim: int = 256
+    decoder_downsample: int = 2
 
     @property
     def grid_px(self) -> int:
@@ -99,6 +101,7 @@ NANO = SamArchitecture(
     decoder_heads=4,
     decoder_mlp_dim=128,
     iou_hidden_dim=64,
+    decoder_downsample=1,
 )
 
 
@@ -142,6 +145,7 @@ def build_sam(architecture: SamArchitecture) -> Sam:
                 embedding_dim=a.prompt_dim,
                 mlp_dim=a.decoder_mlp_dim,
                 num_heads=a.decoder_heads,
+                attention_downsample_rate=a.decoder_downsample,
             ),
             transformer_dim=a.prompt_dim,
             iou_head_depth=3,
