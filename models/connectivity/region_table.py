@@ -25,6 +25,7 @@ def region_document(regions: Regions, decisions: Decisions | None = None) -> dic
             "class_before": before,
             "vote_share": float(shares[i]),
             "quality": float(regions.quality[i]),
+            "confidence": float(regions.confidence[i]),
         }
         entries.append(entry | (_kept(before) if decisions is None else _decided(decisions, i)))
     return {

@@ -37,6 +37,7 @@ def test_without_a_correction_all_are_kept() -> None:
         "probability": None,
         "vote_share": 0.5,
         "quality": 0.75,
+        "confidence": 0.5,
     }
 
 
