@@ -229,5 +229,5 @@ def take_over(
 
 def result_of(job: JobRow) -> dict[str, object]:
     """Return what a refine job tells at its end."""
-    start = {n: job.params[n] for n in ("refined_from", "initial_labels") if n in job.params}
-    return {**start, "taken_over": job.params["taken_over"]}
+    told = ("refined_from", "initial_labels", "taken_over")
+    return {name: job.params[name] for name in told if name in job.params}

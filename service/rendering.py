@@ -209,15 +209,21 @@ def _progress(session: Session, row: JobRow) -> Progress:
 
 
 def _stages(row: JobRow, pipeline: PipelineConfig | None) -> list[StageCounts]:
-    """Counts per stage: a stage before the join is done as soon as its evidence is there."""
+    """Counts per stage: an image that fails at one is done with those before it.
+
+    A stage before the join is done as soon as its evidence is there.
+    """
     if pipeline is None:
         return []
-    counts = []
-    for name in pipeline.stages:
-        early = name not in JOB_WIDE_STAGES and row.evidence_ready > 0
-        done = max(row.evidence_ready, row.succeeded) if early else row.succeeded
-        counts.append(StageCounts(name=name, done=done, failed=row.stage_failed.get(name, 0)))
-    return counts
+    counts: list[StageCounts] = []
+    done, before_join = row.succeeded, False
+    for name in reversed(pipeline.stages):
+        if not before_join and name not in JOB_WIDE_STAGES:
+            done, before_join = max(row.evidence_ready, done), True
+        failed = row.stage_failed.get(name, 0)
+        counts.append(StageCounts(name=name, done=done, failed=failed))
+        done += failed
+    return counts[::-1]
 
 
 def job_item(row: JobItemRow) -> JobItem:

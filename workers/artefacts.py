@@ -6,7 +6,7 @@ from api_schemas.ids import new_id
 from domain.stages import measured
 from formats.index_png import encode_confidence_png, encode_label_png
 from formats.regions_json import encode_regions_json
-from models.pipeline import LabelMaps
+from models.label_maps import LabelMaps
 from storage.objects import Objects, label_key
 from workers.context import LabelContext
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from models.pipeline import LabelMaps, LabelPipeline
+from models.label_maps import LabelMaps
+from models.pipeline import LabelPipeline
 from models.prediction import Prediction
 from tests.support.api import get_items, post_images
 from tests.support.images import png_bytes

@@ -11,7 +11,8 @@ from api_schemas.problems import StorageUnavailable
 from domain.leases import LeaseLost
 from formats.index_png import encode_confidence_png, encode_label_png
 from models.config import PipelineConfig
-from models.pipeline import LabelMaps, LabelPipeline
+from models.label_maps import LabelMaps
+from models.pipeline import LabelPipeline
 from models.prediction import Prediction
 from models.segmentation.loading import load_model
 from tests.support.api import get_items, get_job, get_png, label_bytes, nonzero, post_images
