@@ -3,7 +3,8 @@
     python -m benchmarks.quality --data DIR --budget medium --json FILE
 
 trains a source model on DIR/source (once; then it is found again), registers it, labels
-DIR/target over HTTP and scores the labels. `benchmarks.quality.folders` says how DIR is laid out.
+DIR/target over HTTP and scores the labels. `benchmarks.quality.folders` says how DIR is laid out,
+`benchmarks.quality.stages` which pipelines are compared.
 """
 
 import argparse
@@ -15,52 +16,50 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.machine import commit
-from benchmarks.quality.folders import TARGET_LABELS, ClassList, LabelledFolder, list_images
+from benchmarks.quality.command_line import (
+    DataSet,
+    add_data_options,
+    open_data,
+    region_model_digests,
+    region_models,
+    source_bundle,
+    source_facts,
+    source_label,
+    stage_names,
+)
+from benchmarks.quality.folders import ClassList, LabelledFolder, list_images
 from benchmarks.quality.labelling import Labeller, label_everything
 from benchmarks.quality.report import print_result, score_runs
-from benchmarks.quality.scenes_data import SPLITS, write_scenes
-from benchmarks.quality.source_model import BUDGETS, source_model_bundle
-from benchmarks.scenes import STYLES
-
-CACHE = Path(".cache/quality")
+from benchmarks.quality.stages import SEED_COVERAGE, STAGES, Plan
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark as the command line says."""
     options = _parser().parse_args(arguments)
     console = Console()
-    data, name = _data(options)
-    classes = ClassList.read(data / "classes.json")
-    source = LabelledFolder(
-        tuple(list_images(data / "source" / "images", options.limit)),
-        data / "source" / "labels",
-        classes,
-    )
-    bundle = source_model_bundle(
-        source, BUDGETS[options.budget], seed=options.seed, cache=options.cache / "models"
-    )
-    target = list_images(data / "target" / "images", options.limit)
+    data = open_data(options)
+    plan = Plan(options.stages, region_models(options))
+    digests = region_model_digests(plan.region_models) if plan.looks_at_regions else {}
+    bundle = source_bundle(options, data)
     others = {
-        other: LabelledFolder(
-            tuple(list_images(images, options.limit)), labels, _beside(labels, classes)
+        name: LabelledFolder(
+            tuple(list_images(images, options.limit)), labels, _beside(labels, data.classes)
         )
-        for other, images, labels in _other_folders(data, options.evaluate)
+        for name, images, labels in _other_folders(data, options.evaluate)
     }
-    out = options.cache / "labels" / f"{name}-{options.budget}-{options.seed}"
+    out = options.cache / "labels" / f"{data.name}-{source_label(options)}-{options.seed}"
+    images = {name: folder.images for name, folder in others.items()}
     with _labeller(options) as labeller:
-        runs = list(
-            label_everything(
-                labeller, bundle, target, {n: f.images for n, f in others.items()}, out
-            )
-        )
+        runs = list(label_everything(labeller, bundle, data.target, images, out, plan))
     # Every label is written by now: only from here on may the target's truth be opened.
-    truth = LabelledFolder(tuple(target), data / "target" / TARGET_LABELS, classes)
     result = {
-        "data": name,
+        "data": data.name,
         "seed": options.seed,
-        "budget": options.budget,
-        **score_runs(runs, {"target": truth, **others}, options.seed),
-        "run": {"commit": commit(), "images": len(target), "limit": options.limit},
+        **source_facts(options),
+        "seed_coverage": SEED_COVERAGE,
+        "region_models": digests,
+        **score_runs(runs, {"target": data.target_truth(), **others}, options.seed),
+        "run": {"commit": commit(), "images": len(data.target), "limit": options.limit},
     }
     print_result(result, console)
     if options.json is not None:
@@ -70,17 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--data", type=Path, help="folder of a data set")
-    where.add_argument(
-        "--scenes", metavar="STYLE", choices=sorted(STYLES), help="generated scenes as target"
-    )
+    add_data_options(parser)
     parser.add_argument(
-        "--split", choices=SPLITS, default="choose", help="scenes to choose by, or to report"
+        "--stages",
+        type=stage_names,
+        default=STAGES,
+        metavar="A,B,…",
+        help=f"run these beside predict, instead of all: {', '.join(STAGES)}",
     )
-    parser.add_argument("--budget", choices=BUDGETS, default="small", help="training time")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write the result to this file")
     parser.add_argument(
         "--evaluate",
         action="append",
@@ -89,12 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=IMAGES_DIR:LABELS_DIR",
         help="score the models on a further folder; may be repeated",
     )
-    parser.add_argument("--limit", type=int, help="use at most so many images of each folder")
     parser.add_argument("--url", help="a running service; without it one is started")
     parser.add_argument(
         "--in-process", action="store_true", help="label without the service, for development"
     )
-    parser.add_argument("--cache", type=Path, default=CACHE, help="trained models and labels")
     return parser
 
 
@@ -107,9 +101,9 @@ def _named_folders(text: str) -> tuple[str, Path, Path]:
 
 
 def _other_folders(
-    data: Path, asked_for: Sequence[tuple[str, Path, Path]]
+    data: DataSet, asked_for: Sequence[tuple[str, Path, Path]]
 ) -> Iterator[tuple[str, Path, Path]]:
-    validation = data / "source_val"
+    validation = data.folder / "source_val"
     if validation.is_dir():
         yield "source_val", validation / "images", validation / "labels"
     yield from asked_for
@@ -124,14 +118,6 @@ def _beside(labels: Path, classes: ClassList) -> ClassList:
     if found.names != classes.names:
         raise ValueError(f"{path} lists other classes than the data set")
     return found
-
-
-def _data(options: argparse.Namespace) -> tuple[Path, str]:
-    """Folder of the data set and its name in the result."""
-    if options.scenes is None:
-        return options.data, options.data.resolve().name
-    folder = write_scenes(options.cache, options.scenes, options.split)
-    return folder, folder.parent.name
 
 
 @contextmanager

@@ -39,13 +39,10 @@ class ServiceLabeller:
         self._image_sets: dict[tuple[Path, ...], str] = {}
 
     def register_model(self, folder: Path, name: str) -> str:
-        done = subprocess.run(
-            module_command("workers.add_model", str(folder), "--name", name, "--json"),
-            check=True,
-            stdout=subprocess.PIPE,
-            env=environment(**self._environment),
-        )
-        return str(json.loads(done.stdout)["model"])
+        return self._add(folder, name)
+
+    def register_region_model(self, folder: Path, name: str) -> str:
+        return self._add(folder, name)
 
     def adapt(self, model: str, images: Sequence[Path]) -> str:
         # Every image takes part: the statistics then depend on no sample.
@@ -59,7 +56,17 @@ class ServiceLabeller:
     ) -> None:
         job = self._client.generate(self._image_set(images), model, pipeline=pipeline)
         self._finish(job, f"label with {model}")
-        self._client.download(job.id, out.folder)
+        regions = any(pipeline.get(stage) is not None for stage in ("aggregate", "correct"))
+        self._client.download(job.id, out.folder, regions=regions)
+
+    def _add(self, folder: Path, name: str) -> str:
+        done = subprocess.run(
+            module_command("workers.add_model", str(folder), "--name", name, "--json"),
+            check=True,
+            stdout=subprocess.PIPE,
+            env=environment(**self._environment),
+        )
+        return str(json.loads(done.stdout)["model"])
 
     def _image_set(self, images: Sequence[Path]) -> str:
         key = tuple(images)

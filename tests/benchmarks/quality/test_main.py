@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 from benchmarks.quality import __main__ as quality
-from benchmarks.quality.folders import read_index_png
+from benchmarks.quality.folders import ClassList, read_index_png
+from benchmarks.quality.local_labeller import LocalLabeller
 from benchmarks.quality.source_model import BUDGETS, Budget
+from models.bundle import write_bundle
+from models.digest import folder_digest
+from models.segmentation.compact import CompactSegmenter
+from tests.benchmarks.quality.tile_region_model import TileRegionModel
 from tests.benchmarks.quality.tiny_data import CLASSES, write_classes, write_data, write_folder
+from tests.support.tiny_model import write_tiny_bundle
 
 
 @pytest.fixture
@@ -23,6 +29,8 @@ def data(tmp_path, monkeypatch):
 def run(data: Path, tmp_path: Path, *options: str) -> dict[str, Any]:
     cache, report = tmp_path / "cache", tmp_path / "report.json"
     fixed = ["--data", data, "--in-process", "--cache", cache, "--json", report]
+    if "--stages" not in options:
+        fixed += ["--stages", "predict,select"]
     quality.main([str(part) for part in (*fixed, *options)])
     result: dict[str, Any] = json.loads(report.read_text())
     return result
@@ -50,6 +58,52 @@ def test_result_has_the_keys_of_every_quality_benchmark(data, tmp_path):
             assert list(row["iou"]) == list(CLASSES)
     assert result["labels"]["predict"]["coverage"] == 1.0
     assert 0.6 < result["labels"]["select"]["coverage"] < 0.8
+
+
+def test_stages_for_regions_have_rows_by_region_model(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(LocalLabeller, "_region_model", lambda self, name: TileRegionModel())
+    monkeypatch.setattr(
+        quality, "region_model_digests", lambda found: dict.fromkeys(found, "digest")
+    )
+    stages = ["--stages", "seed,psa,psa_scc", "--region-model", "graph", "--region-model", "tiles"]
+    result = run(data, tmp_path, *stages)
+    assert list(result["labels"]) == [
+        "predict",
+        "source_bn_predict",
+        "source_bn_seed",
+        *(
+            f"source_bn_{stage}_{model}{filled}"
+            for model in ("graph", "tiles")
+            for stage in ("psa", "psa_scc")
+            for filled in ("", "_filled")
+        ),
+    ]
+    assert result["region_models"] == {"graph": "digest", "tiles": "digest"}
+    assert result["labels"]["source_bn_psa_graph"]["regions"]["regions"] > 0
+    assert result["labels"]["source_bn_psa_scc_graph"]["regions"]["decided_by"] == "none"
+    assert result["labels"]["source_bn_psa_graph_filled"]["coverage"] == 1.0
+
+
+def test_a_given_model_is_used_and_recorded(data, tmp_path):
+    bundle = tmp_path / "bundle"
+    ontology = ClassList.read(data / "classes.json").ontology
+    write_bundle(bundle, CompactSegmenter(3, width=4, feature_channels=4), ontology, {})
+    result = run(data, tmp_path, "--bundle", str(bundle))
+    assert (result["budget"], result["bundle"]) == (None, folder_digest(bundle))
+    assert not (tmp_path / "cache" / "models").exists()
+
+
+def test_a_given_model_must_know_the_classes(data, tmp_path):
+    bundle = write_tiny_bundle(tmp_path / "bundle")
+    with pytest.raises(ValueError, match="other classes"):
+        run(data, tmp_path, "--bundle", str(bundle))
+
+
+@pytest.mark.parametrize("text", ["=folder", "mine=", "nano=folder"])
+def test_a_malformed_region_model_is_refused(text, data, capsys):
+    with pytest.raises(SystemExit):
+        quality.main(["--data", str(data), "--region-model", text])
+    assert "NAME[=FOLDER]" in capsys.readouterr().err
 
 
 def test_further_folders_are_scored_by_both_models(data, tmp_path):

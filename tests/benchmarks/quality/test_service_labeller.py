@@ -58,8 +58,8 @@ class FakeClient:
         yield job("running")
         yield self._last
 
-    def download(self, job_id: str, folder: Path) -> None:
-        self.calls.append(("download", job_id, folder))
+    def download(self, job_id: str, folder: Path, *, regions: bool) -> None:
+        self.calls.append(("download", job_id, folder, regions))
 
 
 def labeller(client: FakeClient) -> ServiceLabeller:
@@ -76,10 +76,20 @@ def test_images_are_uploaded_once_and_labels_downloaded(tmp_path):
     assert client.calls == [
         ("upload", ["a.png", "b.png"]),
         generate,
-        ("download", "job_1", tmp_path / "first"),
+        ("download", "job_1", tmp_path / "first", False),
         generate,
-        ("download", "job_1", tmp_path / "second"),
+        ("download", "job_1", tmp_path / "second", False),
     ]
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "regions"),
+    [({"aggregate": {}}, True), ({"correct": {}, "aggregate": None}, True), ({}, False)],
+)
+def test_regions_are_downloaded_where_a_stage_made_some(pipeline, regions, tmp_path):
+    client = FakeClient(job("succeeded"))
+    labeller(client).label_images(IMAGES, "m:1", pipeline, LabelFolder(tmp_path))
+    assert client.calls[-1] == ("download", "job_1", tmp_path, regions)
 
 
 def test_adapt_uses_every_image_and_gives_the_new_reference():
@@ -92,7 +102,7 @@ def test_half_a_set_is_not_scored(tmp_path):
     client = FakeClient(job("partial"))
     with pytest.raises(JobDidNotSucceed, match="job_1 ended partial: 1 images failed"):
         labeller(client).label_images(IMAGES, "m:1", {}, LabelFolder(tmp_path))
-    assert ("download", "job_1", tmp_path) not in client.calls
+    assert not any(call[0] == "download" for call in client.calls)
 
 
 def test_a_rejected_image_ends_the_run(tmp_path):
