@@ -92,10 +92,11 @@ class CorrectConfig(BaseModel):
         json_schema_extra={"examples": [{}, {"mode": "quantile", "quantile": 0.6}]},
     )
 
-    mode: Literal["mixture", "quantile"] = Field(
-        "mixture",
-        description="Losses are split by two Gaussians (the paper) or by order statistics (the "
-        "public code)",
+    mode: Literal["pool", "mixture", "quantile"] = Field(
+        "pool",
+        description="pool: the job's own classifier and the model's judge together; mixture: its "
+        "losses are split by two Gaussians (the paper); quantile: by order statistics (its public "
+        "code)",
     )
     fit: Literal["job", "model"] = Field(
         "job",
@@ -110,10 +111,10 @@ class CorrectConfig(BaseModel):
     )
     class_balanced: Truth = Field(False, description="Split the losses of each class by themselves")
     features: Annotated[tuple[FeatureGroup, ...], AfterValidator(_all_different)] = Field(
-        ("segmenter", "region_model", "appearance", "votes"),
+        ("appearance",),
         min_length=1,
         max_length=4,
-        description="Groups of features that the classifier sees",
+        description="Groups of features that the job's own classifier sees",
         json_schema_extra={"uniqueItems": True},
     )
     quantile: Share = Field(0.5, description="ρ of the mode quantile")

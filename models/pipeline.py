@@ -24,6 +24,7 @@ import torch
 from models.config import PipelineConfig
 from models.connectivity.aggregation import Aggregation, aggregate
 from models.connectivity.classifier import Classifier
+from models.connectivity.config import FEATURE_GROUPS
 from models.connectivity.correction import CorrectionFit, fit_correction
 from models.connectivity.evidence import RegionEvidence
 from models.connectivity.extraction import regions_of
@@ -219,7 +220,8 @@ class LabelPipeline:
         }
         if grown.note is not None:
             facts["notes"] = [grown.note]
-        groups = () if self._config.correct is None else self._config.correct.features
+        # All of them: evidence serves whatever correction is asked for later.
+        groups = () if self._config.correct is None else FEATURE_GROUPS
         regions = regions_of(grown.aggregation, grown.pixels, self._num_classes, groups)
         maps = {PREDICTED: prediction.label}
         if self._config.keep_stages:

@@ -102,33 +102,39 @@ class CorrectConfig:
     """How regions are kept, relabelled or rejected (SCC).
 
     Attributes:
-        mode: "mixture" splits the losses by two Gaussians (the paper), "quantile" by order
+        mode: "pool" lets the job's own classifier and the model's judge together (ours),
+            "mixture" splits the losses by two Gaussians (the paper), "quantile" by order
             statistics (the public code).
         fit: "job" fits the classifier on the job's own regions where there are enough of them,
             else the model's own classifier decides; "model" always takes the model's.
         keep_below: tau_ns, a region is kept if the posterior of the high-loss Gaussian is below.
         relabel_above: tau_cr, a region is relabelled if the probability of its new class is above.
         class_balanced: split the losses of each class by themselves.
-        features: groups of features that the classifier sees.
+        features: groups of features that the job's own classifier sees. A classifier over the
+            features that made a mistake repeats it, so the segmenter's are left out by default.
         quantile: rho of the quantile mode.
         least_regions: with fewer regions in the job its own fit is not used.
         least_class_regions: nor with fewer of one class that occurs.
-        least_separation: nor with a smaller Ashman's D between the two Gaussians.
+        least_separation: nor, in mode "mixture", with a smaller Ashman's D between the Gaussians.
     """
 
-    mode: str = "mixture"
+    mode: str = "pool"
     fit: str = "job"
     keep_below: float = 0.60
     relabel_above: float = 0.95
     class_balanced: bool = False
-    features: tuple[str, ...] = FEATURE_GROUPS
+    features: tuple[str, ...] = ("appearance",)
     quantile: float = 0.5
     least_regions: int = 2000
     least_class_regions: int = 20
     least_separation: float = 2.0
 
     def __post_init__(self) -> None:
-        check(self.mode in ("mixture", "quantile"), "correct.mode", "'mixture' or 'quantile'")
+        check(
+            self.mode in ("pool", "mixture", "quantile"),
+            "correct.mode",
+            "'pool', 'mixture' or 'quantile'",
+        )
         check(self.fit in ("job", "model"), "correct.fit", "'job' or 'model'")
         for name in ("keep_below", "relabel_above", "quantile"):
             check(is_number(getattr(self, name), 0, 1), f"correct.{name}", "a number from 0 to 1")

@@ -3,12 +3,19 @@
 `fit_correction` looks at a sample of the job's regions once, `apply_correction` at the regions of
 one image. Who decides, and why, stands in the fit:
 
-    job     the job's own classifier and the split of its losses
+    job     the job's own classifier: by the split of its losses (modes "mixture", the paper's,
+            and "quantile", the public code's), or, in mode "pool", by what it and the model's
+            classifier say together
     model   the classifier that came with the model: a region is as doubtful as its class is
             improbable, so with tau_ns 0.60 it is kept if its class has a probability above 0.40
     none    neither: a region is as certain as the share of its votes for its class times its mean
             probability (without votes, times the quality of its mask), kept above 1 - tau_ns, and
             never relabelled
+
+A job's own classifier learns from classes of which some are wrong, the model's from another domain.
+Their errors differ, so their logarithmic pool (Genest and Zidek, "Combining Probability
+Distributions", Statistical Science 1986) finds wrong regions better than either; without the
+model's, the segmenter's mean probabilities over the region take its place.
 """
 
 from collections.abc import Mapping
@@ -20,6 +27,7 @@ import numpy.typing as npt
 
 from models.connectivity.classifier import Classifier, OwnFit, fit_own, folds_of, own_inputs
 from models.connectivity.config import CorrectConfig
+from models.connectivity.features import mean_probabilities
 from models.connectivity.mixture import TwoGaussians, fit_two_gaussians
 from models.connectivity.regions import Regions
 from models.connectivity.rules import (
@@ -35,6 +43,10 @@ JOB: Final = "job"
 MODEL: Final = "model"
 NEITHER: Final = "none"
 FORMAT_VERSION: Final = 1
+OWN_WEIGHT: Final = 0.5
+"""Weight of the job's own classifier in the pool, that of its partner being 1."""
+
+_LEAST: Final = 1e-4
 
 Classes = npt.NDArray[np.uint8]
 
@@ -76,6 +88,8 @@ class CorrectionFit:
         thresholds: in mode "quantile" of a job's own classifier.
         separation: Ashman's D of the split of all losses, even if it was too small; or None.
         rounds: rounds of fitting of the job's own classifier; 0 without one.
+        partner: the model's classifier, pooled with the job's own in mode "pool"; None where there
+            is none that fits.
     """
 
     config: CorrectConfig
@@ -89,6 +103,7 @@ class CorrectionFit:
     thresholds: QuantileThresholds | None = None
     separation: float | None = None
     rounds: int = 0
+    partner: Classifier | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -100,6 +115,7 @@ class CorrectionFit:
             "reason": self.reason,
             "class_regions": list(self.class_regions),
             "classifier": _dict_or_none(self.classifier),
+            "partner": _dict_or_none(self.partner),
             "mixture": _dict_or_none(self.mixture),
             "class_mixtures": {str(c): m.to_dict() for c, m in self.class_mixtures.items()},
             "thresholds": _dict_or_none(self.thresholds),
@@ -112,7 +128,7 @@ class CorrectionFit:
         """Raises ValueError if it is of another format."""
         if data.get("format_version") != FORMAT_VERSION:
             raise ValueError(f"this program reads fits of a correction of version {FORMAT_VERSION}")
-        classifier, mixture = data["classifier"], data["mixture"]
+        classifier, partner, mixture = data["classifier"], data["partner"], data["mixture"]
         thresholds = data["thresholds"]
         return cls(
             config=CorrectConfig.from_dict(data["config"]),
@@ -121,6 +137,7 @@ class CorrectionFit:
             reason=data["reason"],
             class_regions=tuple(data["class_regions"]),
             classifier=None if classifier is None else Classifier.from_dict(classifier),
+            partner=None if partner is None else Classifier.from_dict(partner),
             mixture=None if mixture is None else TwoGaussians.from_dict(mixture),
             class_mixtures={
                 int(c): TwoGaussians.from_dict(m) for c, m in data["class_mixtures"].items()
@@ -157,6 +174,8 @@ def fit_correction(
         own = fit_own(
             sample.features, sample.classes, sample.images, inputs, sample.num_classes, settings
         )
+        if config.mode == "pool":
+            return _by_pool(own, sample, config, prior, class_regions)
         losses = cross_entropy(own.scores, sample.classes)
         if config.mode == "quantile":
             return _by_quantiles(own, losses, config, class_regions)
@@ -186,6 +205,8 @@ def apply_correction(fit: CorrectionFit, regions: Regions, image_digest: str) ->
     classes = regions.classes
     scores = classifier.scores(regions.features, classes, image_key(image_digest))
     probabilities = classifier.probabilities(scores)
+    if fit.decided_by == JOB and fit.config.mode == "pool":
+        probabilities = _pooled(fit.partner, regions, probabilities, image_key(image_digest))
     losses = cross_entropy(scores, classes)
     if fit.thresholds is not None:
         mode = "local_loss" if fit.config.class_balanced else "both_loss"
@@ -234,6 +255,49 @@ def _seen_without_fold(sample: Sample) -> bool:
     pairs = {(int(c), int(f)) for c, f in zip(sample.classes, folds_of(sample.images), strict=True)}
     folds_with = np.bincount([c for c, _ in pairs], minlength=sample.num_classes)
     return not (folds_with == 1).any()
+
+
+def _by_pool(
+    own: OwnFit,
+    sample: Sample,
+    config: CorrectConfig,
+    prior: Classifier | None,
+    class_regions: tuple[int, ...],
+) -> CorrectionFit:
+    lacking = "the model has no classifier" if prior is None else _unfit(prior, sample)
+    partner = "the model's classifier" if lacking is None else "the segmenter's probabilities"
+    return CorrectionFit(
+        config,
+        len(class_regions),
+        JOB,
+        f"the job's classifier was pooled with {partner}",
+        class_regions,
+        own.classifier,
+        partner=None if lacking else prior,
+        rounds=own.rounds,
+    )
+
+
+def _pooled(
+    model: Classifier | None,
+    regions: Regions,
+    own: npt.NDArray[np.float64],
+    image: int,
+) -> npt.NDArray[np.float64]:
+    """Logarithmic pool of the probabilities of the job's classifier with its partner's, (N, K)."""
+    widths = {name: vectors.shape[1] for name, vectors in regions.features.items()}
+    if model is not None and model.lacks(widths) is None:
+        partner = model.probabilities(model.scores(regions.features, regions.classes, image))
+    else:
+        means = mean_probabilities(regions)
+        if means is None:
+            return own
+        partner = means
+    # What the partner gives to "no one class" stays with it.
+    of_a_class = partner.sum(1, keepdims=True)
+    pool = OWN_WEIGHT * np.log(np.maximum(own, _LEAST)) + np.log(np.maximum(partner, _LEAST))
+    pool = np.exp(pool - pool.max(1, keepdims=True, initial=-np.inf))
+    return pool / pool.sum(1, keepdims=True) * np.minimum(of_a_class, 1.0)
 
 
 def _by_mixture(

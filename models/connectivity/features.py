@@ -20,6 +20,7 @@ from torch import Tensor
 
 from models.connectivity.appearance import appearance_features
 from models.connectivity.config import FEATURE_GROUPS
+from models.connectivity.regions import Regions
 from models.ontology import IGNORE_LABEL
 from models.promptable.base import Embedding
 
@@ -127,6 +128,16 @@ def votes_features(
         quality,
     ]
     return np.concatenate([shares, means, np.stack(scalars, 1)], axis=1)
+
+
+def mean_probabilities(regions: Regions) -> npt.NDArray[np.float64] | None:
+    """The segmenter's mean class probabilities over each region, (N, K); None if not pooled."""
+    votes = regions.features.get("votes")
+    num_classes = regions.votes.shape[1]
+    if votes is None or votes.shape[1] < 2 * num_classes:
+        return None
+    means = votes[:, num_classes : 2 * num_classes].astype(np.float64)
+    return means if means.any() else None
 
 
 def label_free_columns(num_classes: int) -> int:

@@ -10,13 +10,13 @@ from models.connectivity.classifier import fit_prior
 from models.connectivity.config import CorrectConfig
 from models.connectivity.correction import CorrectionFit, apply_correction, fit_correction
 from models.connectivity.rules import Decision
-from models.connectivity.sample import Sample, merge_parts, sample_of
+from models.connectivity.sample import Sample, image_key, merge_parts, sample_of
 from models.connectivity.training import TrainingSettings
 from tests.models.connectivity.region_toys import CLASSES, WIDTH, regions_of_vectors, toy
 
 torch.set_num_threads(1)
 QUICK = TrainingSettings(hidden=32, round_steps=16, learning_rate=3e-3)
-ENOUGH = CorrectConfig(least_regions=100)
+ENOUGH = CorrectConfig(mode="mixture", least_regions=100)
 KEPT, RELABELLED, REJECTED = (int(decision) for decision in Decision)
 
 
@@ -168,7 +168,9 @@ def test_no_regions_at_all(prior):
 
 
 def test_regions_of_one_class_and_fewer_regions_than_classes():
-    config = CorrectConfig(least_regions=0, least_class_regions=0, least_separation=0.0)
+    config = CorrectConfig(
+        mode="mixture", least_regions=0, least_class_regions=0, least_separation=0.0
+    )
     found = toy(count=200)
     one_class = replace(found, given=np.zeros(200, np.uint8)).sample()
     fit = fit_correction(one_class, config, settings=QUICK)
@@ -228,3 +230,50 @@ def test_a_threshold_of_one_keeps_all(found, own):
     assert (fates(fit, found)[0] == KEPT).all()
     none_relabelled = replace(own, config=replace(ENOUGH, relabel_above=1.0))
     assert not (fates(none_relabelled, found)[0] == RELABELLED).any()
+
+
+class TestPool:
+    def test_the_pool_of_both_classifiers(self, found, sample, prior):
+        fit = fit_correction(sample, replace(ENOUGH, mode="pool"), prior, QUICK)
+        assert fit.decided_by == "job"
+        assert fit.reason == "the job's classifier was pooled with the model's classifier"
+        regions = found.regions(5)
+        result = apply_correction(fit, regions, "image 5")
+        key = image_key("image 5")
+        own = fit.classifier.probabilities(
+            fit.classifier.scores(regions.features, regions.classes, key)
+        )
+        other = prior.probabilities(prior.scores(regions.features, regions.classes, key))
+        pool = np.sqrt(np.maximum(own, 1e-4)) * np.maximum(other, 1e-4)
+        pool *= other.sum(1, keepdims=True) / pool.sum(1, keepdims=True)
+        of_given = np.take_along_axis(pool, regions.classes[:, None].astype(int), 1)[:, 0]
+        np.testing.assert_allclose(result.posterior, 1 - of_given, atol=1e-5)
+        decisions, after = fates(fit, found)
+        assert found.flipped[decisions == KEPT].mean() < 0.1
+        assert (after == found.true)[decisions == RELABELLED].mean() > 0.95
+        copy = CorrectionFit.from_dict(json.loads(json.dumps(fit.to_dict())))
+        assert copy.to_dict() == fit.to_dict()
+
+    def test_without_a_classifier_of_the_model_the_segmenters_probabilities_take_its_place(
+        self, found, sample
+    ):
+        fit = fit_correction(sample, replace(ENOUGH, mode="pool"), None, QUICK)
+        assert fit.reason == "the job's classifier was pooled with the segmenter's probabilities"
+        regions = found.regions(5)
+        key = image_key("image 5")
+        own = fit.classifier.probabilities(
+            fit.classifier.scores(regions.features, regions.classes, key)
+        )
+        means = np.full((len(regions), CLASSES), 0.1 / (CLASSES - 1), np.float16)
+        means[:, 1] = 0.9
+        votes = np.concatenate([np.zeros_like(means), means, np.zeros((len(regions), 5))], 1)
+        features = {**regions.features, "votes": votes.astype(np.float16)}
+        result = apply_correction(fit, replace(regions, features=features), "image 5")
+        pool = np.sqrt(np.maximum(own, 1e-4)) * means.astype(float)
+        pool *= means.sum(1, keepdims=True, dtype=float) / pool.sum(1, keepdims=True)
+        of_given = np.take_along_axis(pool, regions.classes[:, None].astype(int), 1)[:, 0]
+        np.testing.assert_allclose(result.posterior, 1 - of_given, atol=1e-3)
+        # With nothing to pool with, the job's own classifier is alone.
+        alone = apply_correction(fit, regions, "image 5")
+        of_given = np.take_along_axis(own, regions.classes[:, None].astype(int), 1)[:, 0]
+        np.testing.assert_allclose(alone.posterior, 1 - of_given, atol=1e-5)
