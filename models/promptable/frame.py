@@ -163,7 +163,7 @@ def _extent(occupied: Tensor) -> tuple[int, int]:
 
 
 def _sources(used_px: int, size_px: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """For each pixel of an axis: the place before it, int64, and how far on to the next, float64."""
+    """For each pixel of an axis the place before it, int64, and the share of the next, float64."""
     pixel = torch.arange(size_px, dtype=torch.float64, device=device)
     place = ((pixel + 0.5) * (used_px / size_px) - 0.5).clamp_(min=0)
     source = place.floor()
