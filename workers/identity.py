@@ -19,11 +19,8 @@ def canonical_digest(document: dict[str, Any]) -> str:
 
 
 def early_digest_of(config: WireConfig) -> str:
-    """Return the digest of what evidence depends on: stages up to `aggregate`, pooled features."""
-    document = config.model_dump(mode="json", exclude=set(_NOT_OF_EVIDENCE))
-    if config.correct is not None:
-        document["features"] = sorted(config.correct.features)
-    return canonical_digest(document)
+    """Return the digest of the stages up to `aggregate`."""
+    return canonical_digest(config.model_dump(mode="json", exclude=set(_NOT_OF_EVIDENCE)))
 
 
 @dataclass(frozen=True)

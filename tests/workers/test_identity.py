@@ -72,6 +72,7 @@ class TestRecipe:
     [
         ({"correct": {}}, False),
         ({"correct": {"keep_below": 0.5}}, False),
+        ({"correct": {"features": ["votes"]}}, False),
         ({"seed": 7}, False),
         ({"pilot_images": 8}, False),
         ({"predict": {"flip": True}}, True),
