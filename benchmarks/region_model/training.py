@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.region_model.initial import focus_cross_attention
 from benchmarks.region_model.losses import affinity_loss, prompt_loss
 from benchmarks.region_model.samples import Sample, Source, draw_sample
 from benchmarks.training import schedule
@@ -119,7 +120,9 @@ def train_region_model(
         raise ValueError("the training set has no images")
     torch.manual_seed(config.seed)
     sam = build_sam(architecture)
-    if initial is not None:
+    if initial is None:
+        focus_cross_attention(sam)
+    else:
         sam.load_state_dict(resize_positions(initial, sam.state_dict()))
     helper = nn.Conv2d(architecture.prompt_dim, architecture.prompt_dim, 1)
     model = nn.ModuleDict({"sam": sam, "helper": helper})
