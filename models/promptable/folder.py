@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from segment_anything.modeling import Sam
+from torch import Tensor
 
 from models.digest import file_sha256
 from models.promptable.sam import SamRegionModel
@@ -30,6 +31,10 @@ from models.region_models import (
     region_model_digest,
     unreadable,
 )
+
+# As `segment_anything` normalises images of 0 to 255.
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
 
 
 def write_region_model(
@@ -79,15 +84,41 @@ def load_region_model(folder: Path, device: str = "cpu") -> SamRegionModel:
     path = check_weights(folder, content)
     try:
         architecture = SamArchitecture.from_dict(content["architecture"])
-        sam = build_sam(architecture)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError) as error:
         raise unreadable(f"The architecture cannot be built: {error}.") from error
     try:
         weights = {name: value.float() for name, value in load_file(path).items()}
-        sam.load_state_dict(weights)
-    except (SafetensorError, OSError, RuntimeError) as error:
-        raise unreadable(f"{WEIGHTS_FILE} does not fit the architecture: {error}") from error
+    except (SafetensorError, OSError) as error:
+        raise unreadable(f"{WEIGHTS_FILE} cannot be read: {error}.") from error
+    try:
+        sam = sam_of_weights(architecture, weights)
+    except ValueError as error:
+        raise unreadable(f"{WEIGHTS_FILE} does not fit the architecture: {error}.") from error
     broken = sorted(n for n, value in weights.items() if not bool(torch.isfinite(value).all()))
     if broken:
         raise unreadable(f"{WEIGHTS_FILE} has values in {broken[0]} that are not finite.")
     return SamRegionModel(sam, architecture, region_model_digest(content), torch.device(device))
+
+
+def sam_of_weights(architecture: SamArchitecture, weights: dict[str, Tensor]) -> Sam:
+    """A network that holds these very tensors.
+
+    What an architecture claims costs nothing until the weights are seen to be there: a network of
+    random weights is never made.
+
+    Raises:
+        ValueError: if no network has this shape, or it has other weights.
+    """
+    if architecture.encoder_depth + architecture.decoder_depth > len(weights):
+        raise ValueError(f"{len(weights)} tensors are too few for so many blocks")
+    try:
+        with torch.device("meta"):
+            sam = build_sam(architecture)
+        sam.load_state_dict(weights, assign=True)
+    except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
+        first = str(error).strip().splitlines()[:2] or [type(error).__name__]
+        raise ValueError(" ".join(line.strip() for line in first)) from error
+    # The only values that are no weights.
+    for name, values in (("pixel_mean", PIXEL_MEAN), ("pixel_std", PIXEL_STD)):
+        sam.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+    return sam

@@ -7,8 +7,8 @@ import torch
 
 from models.digest import file_sha256
 from models.errors import ModelRefused
-from models.promptable.folder import write_region_model
-from models.promptable.sam_architecture import OFFICIAL, SamArchitecture, build_sam
+from models.promptable.folder import sam_of_weights, write_region_model
+from models.promptable.sam_architecture import OFFICIAL, SamArchitecture
 
 _REMEDY = "Download the checkpoint once more: `selvage models pull NAME`."
 
@@ -46,12 +46,10 @@ def convert_official(
         isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in weights.items()
     ):
         raise _refused(f"{source.name} holds no weights by name.")
-    sam = build_sam(known[name])
     try:
-        sam.load_state_dict(weights)
-    except RuntimeError as error:
-        first = str(error).strip().splitlines()[:2]
-        raise _refused(f"{source.name} is not {name}: {' '.join(first)}") from error
+        sam = sam_of_weights(known[name], weights)
+    except ValueError as error:
+        raise _refused(f"{source.name} is not {name}: {error}.") from error
     provenance = {"converted_from": name, "checkpoint_sha256": file_sha256(source)}
     write_region_model(folder, sam, known[name], provenance)
 

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+import torch
+
+from models.errors import ModelRefused
+from models.promptable.base import Embedding, Prompts, ProposalConfig
+from models.promptable.builtin import built_in_digest, load_built_in
+from models.promptable.graph import SCALES
+
+pytest.importorskip("skimage")
+
+# Three flat areas: the left half, and the right half above and below.
+IMAGE = np.zeros((40, 60, 3), np.uint8)
+IMAGE[:, 30:] = 120
+IMAGE[20:, 30:] = 250
+LEFT = np.zeros((40, 60), bool)
+LEFT[:, :30] = True
+ABOVE = np.zeros((40, 60), bool)
+ABOVE[:20, 30:] = True
+BELOW = ~LEFT & ~ABOVE
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_built_in("graph")
+
+
+def answer(model, **prompts):
+    masks = model.masks(model.encode(IMAGE), Prompts(**prompts))
+    return [rle.decode() for rle in masks.rles]
+
+
+def iou(one, other):
+    return (one & other).sum() / (one | other).sum()
+
+
+def test_it_has_no_features(model):
+    embedding = model.encode(IMAGE)
+    assert embedding.features is None
+    assert embedding.size_hw == (40, 60)
+    assert model.kind == "graph"
+
+
+def test_proposals_divide_the_image_at_every_scale(model):
+    masks = model.proposals(model.encode(IMAGE), ProposalConfig())
+    for area in (LEFT, ABOVE, BELOW):
+        assert max(iou(rle.decode(), area) for rle in masks.rles) > 0.85
+    covered = sum(rle.decode().astype(int) for rle in masks.rles)
+    assert (covered == len(SCALES)).all()
+    assert masks.areas_px.sum() == len(SCALES) * IMAGE[..., 0].size
+    assert np.isnan(masks.points_xy).all()
+
+
+def test_a_box_gets_what_lies_mostly_inside(model):
+    boxes = np.array([[28, 0, 59, 39], [-5, -5, 31, 60], [5, 5, 9, 9]], np.float32)
+    right, left, nothing = answer(model, boxes_xyxy=boxes)
+    assert iou(right, ~LEFT) > 0.9
+    assert iou(left, LEFT) > 0.9
+    assert not nothing.any()
+
+
+def test_points_get_what_lies_under_them_and_take_it_away(model):
+    points = np.array([[[45, 5], [-1, -1]], [[45, 5], [45, 35]]], np.float32)
+    labels = np.array([[1, -1], [1, 1]])
+    above, right = answer(model, points_xy=points, point_labels=labels)
+    assert iou(above, ABOVE) > 0.85
+    assert iou(right, ~LEFT) > 0.9
+    (below,) = answer(
+        model,
+        boxes_xyxy=np.array([[28, 0, 59, 39]], np.float32),
+        points_xy=np.array([[[45, 5]]], np.float32),
+        point_labels=np.array([[0]]),
+    )
+    assert not below[:15, 35:].any()
+    assert below[25:, 35:].all()
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (2, 3), (1, 50)])
+def test_images_of_a_few_pixels(model, size_hw):
+    embedding = model.encode(np.zeros((*size_hw, 3), np.uint8))
+    masks = model.proposals(embedding, ProposalConfig())
+    assert masks.areas_px.sum() == len(SCALES) * size_hw[0] * size_hw[1]
+
+
+def test_it_needs_the_image(model):
+    without = Embedding((4, 4), torch.zeros(1, 1, 1), (4, 4))
+    with pytest.raises(ValueError, match="look at the image"):
+        model.proposals(without, ProposalConfig())
+
+
+def test_the_digest_names_the_library(model, monkeypatch):
+    assert model.digest == built_in_digest("graph")
+    monkeypatch.setattr("models.region_models.version", lambda _: "0.0.1")
+    assert built_in_digest("graph") != model.digest
+
+
+def test_without_the_library_it_is_missing(monkeypatch):
+    monkeypatch.setattr("models.region_models.GRAPH_PACKAGE", "scikit-image-that-is-not-there")
+    with pytest.raises(ModelRefused, match=r"selvage\[graph\]") as caught:
+        load_built_in("graph")
+    assert caught.value.code == "region-model-missing"
