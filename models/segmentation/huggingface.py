@@ -28,6 +28,7 @@ from models.segmentation.huggingface_folder import (
     read_weights,
     unreadable,
 )
+from models.torchvision_operators import ensure_torchvision_operators
 
 # Least height and width that every stage of these networks accepts; smaller images are padded.
 _SMALLEST_SIDE_PX = 32
@@ -113,6 +114,8 @@ class HuggingFaceSegmenter:
 
 
 def _build(content: dict[str, Any], weights: dict[str, Tensor]) -> Any:
+    # Where torchvision is installed, transformers imports it with half of its networks.
+    ensure_torchvision_operators()
     # Imported here: it takes seconds, which users of our own bundle need not spend.
     import transformers
     from huggingface_hub.errors import StrictDataclassError
