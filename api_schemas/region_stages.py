@@ -26,12 +26,18 @@ class ProposalsConfig(BaseModel):
         description="exact: the masks of segment-anything's own generator; fast: a second wave of "
         "points only where no kept mask lies",
     )
-    points_per_side: Integer = Field(32, ge=1, le=128, description="Points along a side")
-    least_iou: Share = Field(
-        0.88, description="Masks whose estimated IoU is not larger are dropped"
+    points_per_side: Annotated[Integer, Field(ge=1, le=128)] | None = Field(
+        None, description="Points along a side; null: the region model's own (32 for official SAMs)"
     )
-    least_stability: Share = Field(
-        0.95, description="Masks that change more with the threshold are dropped"
+    least_iou: Share | None = Field(
+        None,
+        description="Masks whose estimated IoU is not larger are dropped; null: the region "
+        "model's own (0.88 for official SAMs)",
+    )
+    least_stability: Share | None = Field(
+        None,
+        description="Masks that change more with the threshold are dropped; null: the region "
+        "model's own (0.95 for official SAMs)",
     )
 
 

@@ -57,8 +57,8 @@ def read_region_model_json(folder: Path) -> dict[str, Any]:
 
 
 def region_model_digest(content: dict[str, Any]) -> str:
-    """SHA-256 over architecture and weights; where they come from makes no difference."""
-    what = {"architecture": content["architecture"], "files": content["files"]}
+    """SHA-256 over all that its answers depend on; where it comes from makes no difference."""
+    what = {k: content[k] for k in ("architecture", "files", "proposals") if k in content}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 

@@ -32,6 +32,7 @@ class RememberingRegionModel:
 
     def __init__(self, model: RegionModel, most_images: int = MOST_IMAGES) -> None:
         self.kind, self.digest, self.device = model.kind, model.digest, model.device
+        self.proposal_defaults = model.proposal_defaults
         self._model = model
         self._most_images = most_images
         self._known: dict[bytes, _Known] = {}

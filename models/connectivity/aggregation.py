@@ -15,7 +15,7 @@ things). `variant` chooses between the paper, its public code, and ours:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +89,7 @@ def aggregate(
     votes = KeptVotes(kept, weight if settings.weighted else None, len(kinds))
     masks: list[ClassedMask] = []
     if aligned:
-        proposals = region_model.proposals(embedding, _proposal_config(config))
+        proposals = region_model.proposals(embedding, _proposal_config(config, region_model))
         _check_masks(proposals, len(proposals), kept.shape)
         masks += _aligned(proposals, votes, aligned, settings)
     asked = component_prompts(kept, len(kinds), prompted, settings)
@@ -193,14 +193,10 @@ def _staying(
     return stays
 
 
-def _proposal_config(config: AggregateConfig) -> ProposalConfig:
-    given = config.proposals
-    return ProposalConfig(
-        mode=given.mode,
-        points_per_side=given.points_per_side,
-        least_iou=given.least_iou,
-        least_stability=given.least_stability,
-    )
+def _proposal_config(config: AggregateConfig, region_model: RegionModel) -> ProposalConfig:
+    """What is asked for, and the region model's own defaults where nothing is."""
+    given = {k: v for k, v in asdict(config.proposals).items() if v is not None}
+    return replace(region_model.proposal_defaults, **given)
 
 
 def _check(

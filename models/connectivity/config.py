@@ -15,23 +15,29 @@ FEATURE_GROUPS = ("segmenter", "region_model", "appearance", "votes")
 
 @dataclass(frozen=True)
 class ProposalsConfig:
-    """How a grid of points becomes proposals; `models.promptable.base.ProposalConfig` explains."""
+    """How a grid of points becomes proposals; `models.promptable.base.ProposalConfig` explains.
+
+    None leaves a value to the region model: what its estimates are worth, it knows best.
+    """
 
     mode: str = "fast"
-    points_per_side: int = 32
-    least_iou: float = 0.88
-    least_stability: float = 0.95
+    points_per_side: int | None = None
+    least_iou: float | None = None
+    least_stability: float | None = None
 
     def __post_init__(self) -> None:
         at = "aggregate.proposals."
         check(self.mode in ("exact", "fast"), at + "mode", "'exact' or 'fast'")
         check(
-            is_integer(self.points_per_side, 1, 128),
+            self.points_per_side is None or is_integer(self.points_per_side, 1, 128),
             at + "points_per_side",
-            "an integer from 1 to 128",
+            "null or an integer from 1 to 128",
         )
         for name in ("least_iou", "least_stability"):
-            check(is_number(getattr(self, name), 0, 1), at + name, "a number from 0 to 1")
+            value = getattr(self, name)
+            check(
+                value is None or is_number(value, 0, 1), at + name, "null or a number from 0 to 1"
+            )
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,9 @@ class RegionModel(Protocol):
     kind: str  # "sam" or "graph"
     digest: str  # SHA-256 over everything that its answers depend on
     device: torch.device
+    proposal_defaults: (
+        ProposalConfig  # what its own estimates are worth; used where nothing is said
+    )
 
     def encode(self, image: RgbImage) -> Embedding:
         """The embedding of an image, uint8 (H, W, 3) RGB.

@@ -4,11 +4,13 @@ region_model.json = {
   "format_version": 1, "kind": "selvage-region-model",
   "architecture": {…},
   "files": {"region_model.safetensors": "<sha256>"},
+  "proposals": {…},  (optional: how its proposals are made where nothing else is asked for)
   "provenance": {…}
 }
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from models.digest import file_sha256
+from models.promptable.base import ProposalConfig
 from models.promptable.sam import SamRegionModel
 from models.promptable.sam_architecture import SamArchitecture, build_sam
 from models.region_models import (
@@ -35,6 +38,7 @@ from models.region_models import (
 # As `segment_anything` normalises images of 0 to 255.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
+MOST_POINTS_PER_SIDE = 128
 
 
 def write_region_model(
@@ -43,6 +47,7 @@ def write_region_model(
     architecture: SamArchitecture,
     provenance: dict[str, Any],
     dtype: torch.dtype | None = None,
+    proposals: ProposalConfig | None = None,
 ) -> None:
     """Write a SAM into `folder`, which is made if need be.
 
@@ -52,6 +57,8 @@ def write_region_model(
         provenance: where the weights come from; JSON, no keys prescribed.
         dtype: in which weights are stored, for example `torch.float16` to halve the size; None
             stores them as they are. They are computed with in float32 in any case.
+        proposals: how proposals are made where nothing else is asked for; None: as
+            `SamAutomaticMaskGenerator` makes them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -67,6 +74,7 @@ def write_region_model(
         "kind": REGION_MODEL_KIND,
         "architecture": architecture.to_dict(),
         "files": {WEIGHTS_FILE: file_sha256(folder / WEIGHTS_FILE)},
+        **({} if proposals is None else {"proposals": asdict(proposals)}),
         "provenance": provenance,
     }
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -97,7 +105,29 @@ def load_region_model(folder: Path, device: str = "cpu") -> SamRegionModel:
     broken = sorted(n for n, value in weights.items() if not bool(torch.isfinite(value).all()))
     if broken:
         raise unreadable(f"{WEIGHTS_FILE} has values in {broken[0]} that are not finite.")
-    return SamRegionModel(sam, architecture, region_model_digest(content), torch.device(device))
+    return SamRegionModel(
+        sam,
+        architecture,
+        region_model_digest(content),
+        torch.device(device),
+        proposal_defaults=_proposals(content),
+    )
+
+
+def _proposals(content: dict[str, Any]) -> ProposalConfig | None:
+    given = content.get("proposals")
+    if given is None:
+        return None
+    defaults = asdict(ProposalConfig())
+    if (
+        not isinstance(given, dict)
+        or set(given) != set(defaults)
+        or any(type(given[name]) is not type(value) for name, value in defaults.items())
+        or given["mode"] not in ("exact", "fast")
+        or not 1 <= given["points_per_side"] <= MOST_POINTS_PER_SIDE
+    ):
+        raise unreadable(f"{REGION_MODEL_FILE} describes no proposals.")
+    return ProposalConfig(**given)
 
 
 def sam_of_weights(architecture: SamArchitecture, weights: dict[str, Tensor]) -> Sam:

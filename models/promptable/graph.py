@@ -32,6 +32,7 @@ class GraphRegionModel:
 
     kind = "graph"
     device = torch.device("cpu")
+    proposal_defaults = ProposalConfig()
 
     def __init__(self, digest: str) -> None:
         graph_library_version()

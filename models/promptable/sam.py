@@ -32,6 +32,7 @@ class SamRegionModel:
         digest: str,
         device: torch.device | str,
         precision: str = "float32",
+        proposal_defaults: ProposalConfig | None = None,
     ) -> None:
         """
         Args:
@@ -41,11 +42,14 @@ class SamRegionModel:
             device: where it runs.
             precision: "bfloat16" runs the image encoder in it on a GPU; what a mask is made of
                 afterwards, and everything on a CPU, is float32.
+            proposal_defaults: how its proposals are made where nothing else is asked for; None: as
+                `SamAutomaticMaskGenerator` makes them.
         """
         self.device = torch.device(device)
         self.sam = sam.to(self.device).float().eval().requires_grad_(False)
         self.architecture = architecture
         self.digest = digest
+        self.proposal_defaults = proposal_defaults or ProposalConfig()
         self._reduced = precision == "bfloat16" and self.device.type == "cuda"
 
     def frame(self, size_hw: tuple[int, int]) -> Frame:

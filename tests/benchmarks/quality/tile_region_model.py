@@ -18,6 +18,7 @@ class TileRegionModel:
     kind = "tiles"
     digest = "0" * 64
     device = torch.device("cpu")
+    proposal_defaults = ProposalConfig()
 
     def __init__(self) -> None:
         self.encoded = self.proposed = 0

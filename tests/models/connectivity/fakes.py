@@ -48,6 +48,7 @@ class DrawnRegionModel:
     kind = "drawn"
     digest = "0" * 64
     device = torch.device("cpu")
+    proposal_defaults = ProposalConfig()
 
     def __init__(self, proposals: Masks | None = None, answers: Masks | None = None) -> None:
         self.proposed = proposals if proposals is not None else Masks()

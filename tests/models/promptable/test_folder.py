@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from models.digest import file_sha256
 from models.errors import ModelRefused
-from models.promptable.base import Prompts
+from models.promptable.base import ProposalConfig, Prompts
 from models.promptable.folder import load_region_model, write_region_model
 from models.promptable.sam import SamRegionModel
 from tests.models.promptable.tiny import TINY, picture, tiny_sam
@@ -147,3 +148,28 @@ def test_weights_that_are_not_finite(folder, value):
     weights["mask_decoder.mask_tokens.weight"][0, 0] = value
     change_weights(folder, weights)
     assert "not finite" in refused(folder)
+
+
+class TestProposalDefaults:
+    def test_they_are_the_packages_unless_the_folder_says_otherwise(self, folder, tmp_path):
+        assert load_region_model(folder).proposal_defaults == ProposalConfig()
+        own = ProposalConfig("exact", 12, 0.5, 0.75)
+        write_region_model(tmp_path / "own", tiny_sam(), TINY, {}, proposals=own)
+        read = load_region_model(tmp_path / "own")
+        assert read.proposal_defaults == own
+        assert read.digest != load_region_model(folder).digest
+
+    @pytest.mark.parametrize(
+        "proposals",
+        [
+            "fast",
+            {"mode": "fast"},
+            {**asdict(ProposalConfig()), "mode": "slow"},
+            {**asdict(ProposalConfig()), "points_per_side": 10_000},
+            {**asdict(ProposalConfig()), "least_iou": "0.5"},
+            {**asdict(ProposalConfig()), "more": 1},
+        ],
+    )
+    def test_nonsense_is_refused(self, folder, proposals):
+        change(folder, proposals=proposals)
+        assert refused(folder) == f"{JSON} describes no proposals."
