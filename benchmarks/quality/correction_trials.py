@@ -109,8 +109,14 @@ def threshold_trials(
             (config.least_regions, 0),
             (0, 0),
         ):
+            limited = replace(
+                config,
+                least_regions=least,
+                least_class_regions=least_of_class,
+                least_separation=0.0,
+            )
+            fit = _fit(fewer, limited, prior)
             limits = {"least_regions": least, "least_class_regions": least_of_class}
-            fit = _fit(fewer, replace(config, least_separation=0.0, **limits), prior)
             yield Trial("thresholds", limits, fit, fewer, _posteriors(fit, fewer))
         count //= 2
         if count < _FEWEST_IMAGES:

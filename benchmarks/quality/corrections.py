@@ -75,11 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
 
 
-def source_confusion(labeller: LocalLabeller, model: str, data: DataSet) -> npt.NDArray[np.int64]:
+def source_confusion(labeller: LocalLabeller, model: str, data: DataSet) -> npt.NDArray[np.float64]:
     """Pixels of labelled source images by true class and the class that a model gives, (K, K)."""
     labelled = data.validation or data.source
     k = len(data.classes.names)
-    total = np.zeros((k, k), np.int64)
+    total = np.zeros((k, k))
     labels = labeller.predicted(labelled.images, model, PipelineConfig.from_dict(PLAIN["predict"]))
     for index, label in enumerate(labels):
         total += confusion_matrix(label, labelled.label(index), k)[:, :k]
