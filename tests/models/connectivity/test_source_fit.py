@@ -25,14 +25,16 @@ PLAIN = PipelineConfig.from_dict({})
 
 
 def picture(seed: int) -> tuple[str, np.ndarray, np.ndarray]:
-    """Red and blue squares; the true class of red is 1, of bright red with a green edge 0."""
+    """Nine squares on blue, red ones of class 1; yellow ones, of class 0, look to the model so."""
     rng = np.random.default_rng(seed)
-    red = np.kron(rng.integers(0, 2, (4, 4)), np.ones((12, 12), int))
-    image = np.stack([red * 220, np.zeros_like(red), (1 - red) * 200], -1).astype(np.uint8)
-    truth = red.astype(np.uint8)
-    lie = np.kron(rng.random((4, 4)) < 0.3, np.ones((12, 12), bool)) & (red == 1)
-    image[lie, 1] = 255  # yellow: the model takes it for 1
-    truth[lie] = 0
+    image = np.zeros((48, 48, 3), np.uint8)
+    image[..., 2] = 200
+    truth = np.zeros((48, 48), np.uint8)
+    for number, is_yellow in enumerate(rng.random(9) < 1 / 3):
+        y, x = divmod(number, 3)
+        square = slice(16 * y + 2, 16 * y + 14), slice(16 * x + 2, 16 * x + 14)
+        image[square] = (220, 255 * is_yellow, 0)
+        truth[square] = not is_yellow
     return f"{seed:064x}", image, truth
 
 
@@ -52,7 +54,7 @@ class TestFitConnectivity:
         held_out = figures["held_out"]
         assert held_out is not None
         assert held_out["auroc"] > 0.8
-        name, image, truth = picture(99)
+        name, image, truth = picture(100)
         pipeline = LabelPipeline(RedModel(), PipelineConfig.from_dict({"correct": {}}))
         (prediction,) = pipeline.predict([image])
         regions = pipeline.evidence(prediction, image).regions
