@@ -1,12 +1,14 @@
 """Regions from the pixels alone, for machines without weights of a region model.
 
 Felzenszwalb and Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 2004, as
-scikit-image implements it, at three scales. It knows nothing of objects: its regions end where
-colours do.
+scikit-image implements it. It knows nothing of objects: its regions end where colours do. Noise is
+smoothed and contrast brought to one level first, or the scale would mean another thing by night and
+in fog than by day; both were chosen on generated targets (docs/benchmarks.md).
 """
 
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -16,9 +18,15 @@ from models.promptable.base import Embedding, Masks, Prompts, ProposalConfig, Rg
 from models.region_models import graph_library_version
 from models.rle import Rle
 
-SCALES: Final = (30, 100, 300)
-SMOOTHING_PX: Final = 0.6
+SCALE: Final = 60
+SMOOTHING_PX: Final = 0.7
 LEAST_AREA_PX: Final = 40
+LONGEST_SIDE_PX: Final = 320
+"""Side for which scale and least area are meant; both grow with larger images."""
+
+_DEVIATION: Final = 45.0
+_LEAST_DEVIATION: Final = 4.0
+_BILATERAL: Final = (7, 40.0, 3.0)
 _INSIDE: Final = 0.6
 """Share of a segment that must lie inside a box to be part of the answer."""
 
@@ -44,19 +52,16 @@ class GraphRegionModel:
         return Embedding((height, width), None, (height, width), image)
 
     def proposals(self, embedding: Embedding, config: ProposalConfig) -> Masks:
-        """Every segment at each scale, the finest first; nothing of `config` is used."""
-        rles: list[Rle] = []
-        for scale in SCALES:
-            segments = _segments(embedding, scale)
-            rles += component_rles(segments, int(segments.max()))
-        return _masks(rles)
+        """Every segment; nothing of `config` is used."""
+        segments = _segments(embedding)
+        return _masks(component_rles(segments, int(segments.max())))
 
     def masks(self, embedding: Embedding, prompts: Prompts) -> Masks:
         """The segments that lie mostly inside the box, with those under the points inside.
 
         Segments under a point outside are left out.
         """
-        segments = _segments(embedding, SCALES[0])
+        segments = _segments(embedding)
         areas_px = np.bincount(segments.ravel())
         return _masks(
             [Rle.encode(_answer(segments, areas_px, prompts, i)) for i in range(len(prompts))]
@@ -85,16 +90,29 @@ def _answer(
     return answer
 
 
-def _segments(embedding: Embedding, scale: int) -> npt.NDArray[np.int32]:
+def _segments(embedding: Embedding) -> npt.NDArray[np.int32]:
     """Segments 1..N of the image, int32 (H, W)."""
     from skimage.segmentation import felzenszwalb
 
     if embedding.image is None:
         raise ValueError("graph regions look at the image, and the embedding has none")
+    larger = max(1.0, max(embedding.size_hw) / LONGEST_SIDE_PX)
     found: npt.NDArray[Any] = felzenszwalb(
-        embedding.image, scale=scale, sigma=SMOOTHING_PX, min_size=LEAST_AREA_PX
+        levelled(embedding.image),
+        scale=SCALE * larger,
+        sigma=SMOOTHING_PX,
+        min_size=round(LEAST_AREA_PX * larger**2),
     )
     return found.astype(np.int32) + 1
+
+
+def levelled(image: RgbImage) -> RgbImage:
+    """The image with its noise smoothed and its contrast brought to one level, uint8 (H, W, 3)."""
+    smooth = cv2.bilateralFilter(np.ascontiguousarray(image), *_BILATERAL).astype(np.float32)
+    colours = smooth.reshape(-1, 3)
+    gain = np.float32(_DEVIATION / max(float(colours.std(0).mean()), _LEAST_DEVIATION))
+    values = (smooth - colours.mean(0, dtype=np.float64).astype(np.float32)) * gain + 128
+    return np.clip(values, 0, 255).astype(np.uint8)
 
 
 def _masks(rles: list[Rle]) -> Masks:

@@ -5,7 +5,7 @@ import torch
 from models.errors import ModelRefused
 from models.promptable.base import Embedding, Prompts, ProposalConfig
 from models.promptable.builtin import built_in_digest, load_built_in
-from models.promptable.graph import SCALES
+from models.promptable.graph import levelled
 
 pytest.importorskip("skimage")
 
@@ -41,14 +41,32 @@ def test_it_has_no_features(model):
     assert model.kind == "graph"
 
 
-def test_proposals_divide_the_image_at_every_scale(model):
+def test_proposals_divide_the_image(model):
     masks = model.proposals(model.encode(IMAGE), ProposalConfig())
     for area in (LEFT, ABOVE, BELOW):
-        assert max(iou(rle.decode(), area) for rle in masks.rles) > 0.85
+        assert max(iou(rle.decode(), area) for rle in masks.rles) > 0.75
     covered = sum(rle.decode().astype(int) for rle in masks.rles)
-    assert (covered == len(SCALES)).all()
-    assert masks.areas_px.sum() == len(SCALES) * IMAGE[..., 0].size
+    assert (covered == 1).all()
+    assert masks.areas_px.sum() == IMAGE[..., 0].size
     assert np.isnan(masks.points_xy).all()
+
+
+def test_contrast_is_brought_to_one_level(model):
+    dark = (IMAGE // 8) + 20
+    assert levelled(dark).astype(float).std() == pytest.approx(45, rel=0.1)
+    assert levelled(IMAGE).astype(float).std() == pytest.approx(45, rel=0.1)
+    flat = levelled(np.full((8, 8, 3), 77, np.uint8))
+    assert (flat == 128).all()
+    masks = model.proposals(model.encode(dark), ProposalConfig())
+    for area in (LEFT, ABOVE, BELOW):
+        assert max(iou(rle.decode(), area) for rle in masks.rles) > 0.75
+
+
+def test_scale_and_least_area_grow_with_the_image(model):
+    large = np.kron(IMAGE, np.ones((20, 20, 1), np.uint8))
+    large[5:9, 5:9] = 255  # 16 px are a speck in an image of 1200 px
+    masks = model.proposals(model.encode(large), ProposalConfig())
+    assert masks.areas_px.min() >= 40 * (1200 / 320) ** 2 - 1
 
 
 def test_a_box_gets_what_lies_mostly_inside(model):
@@ -63,7 +81,7 @@ def test_points_get_what_lies_under_them_and_take_it_away(model):
     points = np.array([[[45, 5], [-1, -1]], [[45, 5], [45, 35]]], np.float32)
     labels = np.array([[1, -1], [1, 1]])
     above, right = answer(model, points_xy=points, point_labels=labels)
-    assert iou(above, ABOVE) > 0.85
+    assert iou(above, ABOVE) > 0.75
     assert iou(right, ~LEFT) > 0.9
     (below,) = answer(
         model,
@@ -79,7 +97,7 @@ def test_points_get_what_lies_under_them_and_take_it_away(model):
 def test_images_of_a_few_pixels(model, size_hw):
     embedding = model.encode(np.zeros((*size_hw, 3), np.uint8))
     masks = model.proposals(embedding, ProposalConfig())
-    assert masks.areas_px.sum() == len(SCALES) * size_hw[0] * size_hw[1]
+    assert masks.areas_px.sum() == size_hw[0] * size_hw[1]
 
 
 def test_it_needs_the_image(model):
