@@ -1,8 +1,9 @@
 """`make demo`: the main job on real code, with pictures left to look at.
 
 Starts the service, registers the demo model, sends images of a domain on which it is weak, lets
-the service re-estimate the model's normalisation on them (no labels needed), labels them, and
-writes `report.html`, `report.json` and the labels.
+the service re-estimate the model's normalisation on them (no labels needed), labels them in the
+stages predict, select, aggregate and correct, and writes `report.html`, `report.json` and the
+labels.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import (
@@ -22,9 +23,11 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from selvage_client import Selvage, SelvageError
 
 from api_schemas.jobs import Job
+from examples.demo_page import TITLES, decision, percent, stage_cells
 from examples.demo_report import write_report
 from ops.embedded import embedded_service
 
@@ -32,9 +35,19 @@ ROOT: Final = Path(__file__).parents[1]
 MODEL_FOLDER: Final = ROOT / "examples" / "demo_model"
 IMAGE_SUFFIXES: Final = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 SIZE_HW: Final = (240, 320)
-PIPELINE: Final = {"keep_stages": True}  # the rest is the default: predict, class-balanced select
+SEED_FRACTION: Final = 0.5  # of the pixels that regions grow from, as in the paper
 
 console = Console()
+
+
+def pipeline(region_model: str) -> dict[str, Any]:
+    """All stages with their defaults, and the map after each."""
+    return {
+        "select": {"keep_fraction": SEED_FRACTION},
+        "aggregate": {"region_model": region_model},
+        "correct": {},
+        "keep_stages": True,
+    }
 
 
 def make_scenes(style: str, count: int, out: Path) -> tuple[Path, Path]:
@@ -85,7 +98,7 @@ def watch(client: Selvage, job: Job, title: str) -> Job:
     return job
 
 
-def run(images: Path, truth: Path | None, out: Path) -> None:
+def run(images: Path, truth: Path | None, out: Path, region_model: str) -> None:
     """Label a folder through the running service and write the report."""
     data_dir = out / "service"
     register_model(data_dir)
@@ -97,27 +110,47 @@ def run(images: Path, truth: Path | None, out: Path) -> None:
             f"Sent {counts.total} files: {counts.accepted} accepted, "
             f"{counts.duplicate} duplicates, {counts.rejected} rejected"
         )
-        model = "demo"
+        model, plain = "demo", None
         if counts.accepted >= 2:
             adapted = watch(client, client.adapt(image_set.id, model), "adapt normalisation")
             model = str((adapted.result or {})["model"])
-        job = watch(client, client.generate(image_set.id, model, pipeline=PIPELINE), "label")
+        job = client.generate(image_set.id, model, pipeline=pipeline(region_model))
+        job = watch(client, job, "label")
+        if truth is not None:
+            job_of_rival = client.generate(image_set.id, model, pipeline={"select": None})
+            plain = watch(client, job_of_rival, "predict, to compare")
         shutil.rmtree(out / "labels", ignore_errors=True)
         shutil.rmtree(out / "confidence", ignore_errors=True)
+        shutil.rmtree(out / "report", ignore_errors=True)
         (out / "results.jsonl").unlink(missing_ok=True)
         client.download(job.id, out)
-        summary = write_report(client, job, images=images, truth=truth, out=out)
-    console.print(
-        f"{summary['labelled']} of {summary['files']} images labelled; the kept pixels cover "
-        f"{summary['coverage']:.0%} and are expected to be right in {summary['quality']:.0%}"
-    )
-    if summary.get("accuracy_kept") is not None:
-        console.print(
-            f"Against the exact labels of the generated scenes: {summary['accuracy_kept']:.0%} of "
-            f"the kept pixels are right; {summary['accuracy_predict']:.0%} of all pixels before "
-            "select dropped the doubtful ones"
+        summary = write_report(
+            client, job, region_model=region_model, out=out, truth=truth, plain=plain
         )
+    tell(summary)
     console.print(f"Look at [bold]{out / 'report.html'}[/bold]")
+
+
+def tell(summary: dict[str, Any]) -> None:
+    """Print what came out."""
+    console.print(
+        f"{summary['labelled']} of {summary['files']} images labelled; the labels cover "
+        f"{percent(summary['coverage'])} %, with a mean confidence of "
+        f"{percent(summary['quality'])} %"
+    )
+    if summary["regions"]:
+        console.print(f"Regions: {decision(summary['regions'])}")
+    if not summary["stages"]:
+        return
+    table = Table(
+        title="Against the exact labels, in percent; in brackets as many pixels by max-softmax"
+    )
+    table.add_column("stage")
+    for title in TITLES.values():
+        table.add_column(title, justify="right")
+    for row in summary["stages"]:
+        table.add_row(row["stage"], *stage_cells(row, TITLES))
+    console.print(table)
 
 
 def main() -> None:
@@ -126,6 +159,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="a folder of your own pictures")
     parser.add_argument("--style", default="night", choices=("night", "fog", "sensor"))
     parser.add_argument("--count", type=int, default=24, help="generated scenes (24)")
+    parser.add_argument("--region-model", default="nano", help="nano (default) or graph")
     parser.add_argument("--out", type=Path, default=Path("demo-output"))
     arguments = parser.parse_args()
     started = time.monotonic()
@@ -138,7 +172,7 @@ def main() -> None:
     elif not any(p.suffix.lower() in IMAGE_SUFFIXES for p in images.rglob("*")):
         sys.exit(f"No image was found in '{images}'. Give a folder with JPEG or PNG files.")
     try:
-        run(images, truth, out)
+        run(images, truth, out, arguments.region_model)
     except SelvageError as error:
         sys.exit(str(error))
     console.print(f"Done in {time.monotonic() - started:.0f} s")

@@ -1,210 +1,195 @@
-"""The demo's report: each image beside its label, confidence and overlay, as one HTML page."""
+"""The demo's report: each image after each stage, with figures, as an HTML page and as JSON."""
 
-import html
 import io
 import json
 import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from selvage_client import Selvage
 
 from api_schemas.jobs import Job, ResultLine
 from api_schemas.labels import Label
+from api_schemas.ontologies import OntologyClass
+from examples.demo_page import page
+from examples.demo_pictures import IGNORE, pictures_of
+from examples.demo_scoring import ScoredImage, figures_of, stage_table
 from formats.decode import decode_image
 from formats.opening import ImageLimits
-from formats.overlay import colour_label, heat, overlay
 
 Array = npt.NDArray[np.uint8]
-IGNORE = 255
-SHEET_ROWS = 3
-SHEET_TILE_PX = 240
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Selvage demo</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1320px;
-       padding: 0 1rem; color: #1c2024; background: #fafafa; }}
-h1 {{ font-size: 1.5rem; margin-bottom: .2rem; }}
-p {{ max-width: 70ch; }}
-.legend span {{ display: inline-flex; align-items: center; margin: 0 1rem .3rem 0; }}
-.legend i {{ width: 1rem; height: 1rem; border-radius: 3px; margin-right: .4rem;
-            border: 1px solid #0003; }}
-figure {{ margin: 1.2rem 0; background: #fff; border: 1px solid #e2e2e2; border-radius: 8px;
-         padding: .8rem; }}
-figure div {{ display: grid; grid-template-columns: repeat({columns}, 1fr); gap: .5rem; }}
-img {{ width: 100%; display: block; border-radius: 4px; image-rendering: auto; }}
-figcaption {{ display: flex; gap: 1.5rem; margin-top: .5rem; color: #555; font-size: .9rem; }}
-small {{ color: #666; }}
-</style></head><body>
-<h1>Selvage demo</h1>
-<p>{summary}</p>
-<p><small>Left to right: {column_names}. Black is <em>ignore</em> (255): the service was not sure
-enough there. Confidence runs from dark (low) to bright (high). Images come lowest quality first:
-these are the ones to look at.</small></p>
-<p class="legend">{legend}</p>
-{figures}
-</body></html>
-"""
-FIGURE = """<figure><div>{pictures}</div>
-<figcaption><b>{name}</b>{facts}</figcaption></figure>"""
+STAGES: Final = ("predict", "select", "aggregate", "correct")
+DECISIONS: Final = ("kept", "relabelled", "rejected")
 
 
-def _save(array: Array, path: Path) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-    return path.name
+class Labels(Protocol):
+    """What of the client's methods a report needs."""
 
+    def results(self, job_id: str, /) -> Any: ...
 
-def _read_png(data: bytes) -> Array:
-    return np.asarray(Image.open(io.BytesIO(data)))
+    def label(self, label_id: str, /) -> Label: ...
+
+    def artifact(self, label_id: str, name: str, /) -> bytes: ...
+
+    def image(self, digest: str, /) -> bytes: ...
 
 
 def write_report(
-    client: Selvage, job: Job, *, images: Path, truth: Path | None, out: Path
+    client: Labels,
+    job: Job,
+    *,
+    region_model: str,
+    out: Path,
+    truth: Path | None = None,
+    plain: Job | None = None,
 ) -> dict[str, Any]:
-    """Write `report.html`, its pictures and `report.json` into `out`; returns the summary."""
-    rows = [_row(client, line, images, truth, out) for line in client.results(job.id)]
-    labelled = sorted((r for r in rows if r["status"] == "succeeded"), key=lambda r: r["quality"])
-    others = [r for r in rows if r["status"] != "succeeded"]
-    summary: dict[str, Any] = {
+    """Write `report.html`, its pictures and `report.json` into `out`; returns the summary.
+
+    Args:
+        client: of the service.
+        job: whose labels have the maps after each stage.
+        region_model: its name, for the page.
+        out: a folder.
+        truth: folder with the exact label of each image, by its name.
+        plain: a job that only predicted the same images; the rivals are chosen from it. Needed
+            with `truth`.
+    """
+    rows: list[dict[str, Any]] = []
+    scored: list[ScoredImage] = []
+    classes: Sequence[OntologyClass] = ()
+    plain_labels = _labels_by_name(client, plain)
+    for line in client.results(job.id):
+        row = {
+            "name": line.external_id,
+            "status": line.status,
+            "quality": line.quality,
+            "coverage": line.coverage,
+        }
+        rows.append(row)
+        if line.label_id is None:
+            row["reason"] = line.error.detail if line.error else line.status
+            continue
+        label = client.label(line.label_id)
+        classes = label.ontology.classes
+        stages = _stages(client, label)
+        true = _truth(truth, line)
+        if true is not None:
+            max_softmax = _artifact(client, plain_labels[line.external_id], "confidence.png")
+            scored.append(ScoredImage(stages, max_softmax, true))
+        row["stages"] = stage_figures(stages, true, label.ontology.names)
+        row["regions"] = _regions(client, label)
+        row["pictures"] = _write_pictures(client, label, stages, out / "report")
+    rows.sort(key=lambda row: ("pictures" not in row, row["quality"] or 0.0))
+    summary = {
         "job": job.id,
-        "model": job.model,
-        "files": len(rows),
-        "labelled": len(labelled),
-        "coverage": _mean([r["coverage"] for r in labelled]) or 0.0,
-        "quality": _mean([r["quality"] for r in labelled if r["quality"] is not None]) or 0.0,
+        "model": job.model or "",
+        "region_model": region_model,
         "images_per_second": job.progress.images_per_second,
-        "accuracy_kept": _mean([r["accuracy_kept"] for r in labelled]),
-        "accuracy_predict": _mean([r["accuracy_predict"] for r in labelled]),
+        **summary_of(rows),
+        "stages": stage_table(scored, [c.name for c in classes]),
     }
-    legend = labelled[0].pop("legend") if labelled else []
-    for row in labelled:
-        row.pop("legend", None)
-    document = {"summary": summary, "images": labelled + others}
+    document = {"summary": summary, "images": rows}
     (out / "report.json").write_text(json.dumps(document, indent=2) + "\n")
-    (out / "report.html").write_text(_page(summary, legend, labelled, others))
-    _write_sheet(labelled, out)
+    legend = [(c.name, c.color) for c in classes]
+    (out / "report.html").write_text(page(summary, legend, rows))
     return summary
 
 
-def _row(
-    client: Selvage, line: ResultLine, images: Path, truth: Path | None, out: Path
-) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "name": line.external_id,
-        "status": line.status,
-        "quality": line.quality,
-        "coverage": line.coverage,
-        "accuracy_kept": None,
-        "accuracy_predict": None,
+def stage_figures(
+    stages: Mapping[str, Array], truth: Array | None, class_names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """A row for each stage of one image; without a truth its coverage alone."""
+    if truth is not None:
+        return [
+            {"stage": stage, **figures_of([(label, truth)], class_names)}
+            for stage, label in stages.items()
+        ]
+    return [
+        {"stage": stage, "coverage": float((label != IGNORE).mean())}
+        for stage, label in stages.items()
+    ]
+
+
+def region_counts(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Who decided about the regions of a `regions.json`, and what became of how many."""
+    counts = Counter(region["decision"] for region in document["regions"])
+    return {
+        "decided_by": document["decided_by"],
+        "reason": document["reason"],
+        **{name: counts[name] for name in DECISIONS},
     }
-    if line.label_id is None:
-        row["reason"] = line.error.detail if line.error else line.status
-        return row
-    label = client.label(line.label_id)
-    classes = _read_png(client.artifact(label.id, "label.png"))
-    confidence = _read_png(client.artifact(label.id, "confidence.png"))
-    image = decode_image(client.image(label.image_digest), ImageLimits())
-    row["pictures"] = _pictures(label, image, classes, confidence, out / "report")
-    row["legend"] = [(c.name, c.color) for c in label.ontology.classes]
-    truth_file = truth / Path(line.external_id).name if truth else None
-    if truth_file is not None and truth_file.exists():
-        argmax = _read_png(client.artifact(label.id, "stages/predict.png"))
-        row |= _accuracy(classes, argmax, np.asarray(Image.open(truth_file)))
-    return row
 
 
-def _pictures(
-    label: Label, image: Array, classes: Array, confidence: Array, folder: Path
+def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures over all images; who decided is told for most of them."""
+    labelled = [row for row in rows if "pictures" in row]
+    regions = [row["regions"] for row in labelled if row["regions"]]
+    judges = Counter((r["decided_by"], r["reason"]) for r in regions)
+    total = None
+    if regions:
+        decided_by, reason = judges.most_common(1)[0][0]
+        sums = {name: sum(r[name] for r in regions) for name in DECISIONS}
+        total = {"decided_by": decided_by, "reason": reason, **sums}
+    return {
+        "files": len(rows),
+        "labelled": len(labelled),
+        "coverage": _mean([row["coverage"] for row in labelled]),
+        "quality": _mean([row["quality"] for row in labelled]),
+        "regions": total,
+    }
+
+
+def _labels_by_name(client: Labels, job: Job | None) -> dict[str, Label]:
+    lines = client.results(job.id) if job else ()
+    return {line.external_id: client.label(line.label_id) for line in lines if line.label_id}
+
+
+def _truth(folder: Path | None, line: ResultLine) -> Array | None:
+    path = None if folder is None else folder / Path(line.external_id).name
+    if path is None or not path.exists():
+        return None
+    return np.asarray(Image.open(path))
+
+
+def _stages(client: Labels, label: Label) -> dict[str, Array]:
+    """The class map after each stage that the label has."""
+    names = {stage: f"stages/{stage}.png" for stage in STAGES}
+    return {
+        stage: _artifact(client, label, name)
+        for stage, name in names.items()
+        if name in label.artifacts
+    }
+
+
+def _regions(client: Labels, label: Label) -> dict[str, Any] | None:
+    if "regions.json" not in label.artifacts:
+        return None
+    return region_counts(json.loads(client.artifact(label.id, "regions.json")))
+
+
+def _write_pictures(
+    client: Labels, label: Label, stages: Mapping[str, Array], folder: Path
 ) -> dict[str, str]:
-    palette = label.ontology.palette
-    pictures = {
-        "image": image,
-        "label": colour_label(classes, palette),
-        "confidence": heat(confidence),
-        "overlay": overlay(image, classes, palette),
-    }
-    return {
-        kind: f"report/{_save(array, folder / f'{label.id}_{kind}.png')}"
-        for kind, array in pictures.items()
-    }
+    image = decode_image(client.image(label.image_digest), ImageLimits())
+    confidence = _artifact(client, label, "confidence.png")
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {}
+    for kind, picture in pictures_of(image, stages, confidence, label.ontology.palette).items():
+        name = f"{label.id}_{kind}.png"
+        Image.fromarray(picture).save(folder / name)
+        paths[kind] = f"{folder.name}/{name}"
+    return paths
 
 
-def _accuracy(kept: Array, argmax: Array, truth: Array) -> dict[str, float | None]:
-    has_label = kept != IGNORE
-    right = (kept == truth)[has_label]
-    return {
-        "accuracy_kept": float(right.mean()) if right.size else None,
-        "accuracy_predict": float((argmax == truth).mean()),
-    }
+def _artifact(client: Labels, label: Label, name: str) -> Array:
+    return np.asarray(Image.open(io.BytesIO(client.artifact(label.id, name))))
 
 
-def _mean(values: list[float | None]) -> float | None:
+def _mean(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return statistics.fmean(known) if known else None
-
-
-def _page(
-    summary: dict[str, Any],
-    legend: list[tuple[str, tuple[int, int, int]]],
-    labelled: list[dict[str, Any]],
-    others: list[dict[str, Any]],
-) -> str:
-    text = (
-        f"{summary['labelled']} of {summary['files']} images labelled by <b>{summary['model']}</b>."
-        f" The kept pixels cover {summary['coverage']:.0%} of the images; their mean confidence is "
-        f"{summary['quality']:.0%}."
-    )
-    if summary["accuracy_kept"] is not None:
-        text += (
-            f" Measured against the exact labels of these generated scenes, "
-            f"{summary['accuracy_kept']:.0%} of the kept pixels are right."
-        )
-    figures = [_figure(row) for row in labelled]
-    figures += [
-        FIGURE.format(
-            pictures="",
-            name=html.escape(row["name"]),
-            facts=f"<span>{row['status']}: {html.escape(row['reason'])}</span>",
-        )
-        for row in others
-    ]
-    chips = [
-        f'<span><i style="background: rgb{tuple(colour)}"></i>{html.escape(name)}</span>'
-        for name, colour in legend
-    ]
-    return PAGE.format(
-        columns=4,
-        summary=text,
-        column_names="image, label, confidence, overlay",
-        legend="".join(chips),
-        figures="\n".join(figures),
-    )
-
-
-def _write_sheet(labelled: list[dict[str, Any]], out: Path) -> None:
-    """Write `sheet.png`: a few images of middling quality, one a row, as in the page."""
-    middle = max(0, (len(labelled) - SHEET_ROWS) // 2)
-    rows = []
-    for row in labelled[middle : middle + SHEET_ROWS]:
-        pictures = [Image.open(out / path).convert("RGB") for path in row["pictures"].values()]
-        size = (SHEET_TILE_PX, round(SHEET_TILE_PX * pictures[0].height / pictures[0].width))
-        rows.append(np.hstack([np.asarray(picture.resize(size)) for picture in pictures]))
-    if rows and all(row.shape == rows[0].shape for row in rows):
-        Image.fromarray(np.vstack(rows)).save(out / "sheet.png", optimize=True)
-
-
-def _figure(row: dict[str, Any]) -> str:
-    pictures = "".join(
-        f'<img loading="lazy" src="{path}" alt="{kind} of {html.escape(row["name"])}">'
-        for kind, path in row["pictures"].items()
-    )
-    facts = f"<span>coverage {row['coverage']:.0%}</span><span>quality {row['quality']:.2f}</span>"
-    if row["accuracy_kept"] is not None:
-        facts += f"<span>right {row['accuracy_kept']:.0%} of kept</span>"
-    return FIGURE.format(pictures=pictures, name=html.escape(row["name"]), facts=facts)
