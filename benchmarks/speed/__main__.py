@@ -1,7 +1,8 @@
 """Speed and size of the running service: `python -m benchmarks.speed`.
 
 Measures on this machine, in one run: images per second against a bare loop, the latency of one
-image, the memory of a label worker, the import of the API, uploads to it, and streams from it.
+image, the memory of a label worker, the import of the API, uploads to it, streams from it, how
+long a region model takes over an image, and the correction over the regions of a job.
 """
 
 import argparse
@@ -16,7 +17,16 @@ from benchmarks.machine import machine_facts
 from benchmarks.speed.report import print_result
 
 CACHE: Final = Path(".cache/speed")
-PARTS: Final = ("imports", "latency", "throughput", "memory", "uploads", "streams")
+PARTS: Final = (
+    "imports",
+    "latency",
+    "throughput",
+    "memory",
+    "uploads",
+    "streams",
+    "aggregation",
+    "correction",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,7 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _measures(
     options: argparse.Namespace, progress: Console
 ) -> dict[str, Callable[[], dict[str, Any]]]:
-    from benchmarks.speed import imports, latency, memory, streams, throughput, uploads
+    from benchmarks.speed import (
+        aggregation,
+        correction,
+        imports,
+        latency,
+        memory,
+        streams,
+        throughput,
+        uploads,
+    )
 
     return {
         "imports": imports.measure,
@@ -62,6 +81,14 @@ def _measures(
         "streams": lambda: streams.measure(
             options.cache, options.stream_clients, options.stream_images, options.threads, progress
         ),
+        "aggregation": lambda: aggregation.measure(
+            aggregation.AggregationPlan(
+                tuple(options.aggregation_size), options.points_per_side, options.repeats
+            ),
+            options.threads,
+            progress,
+        ),
+        "correction": lambda: correction.measure(options.regions, options.threads, progress),
     }
 
 
@@ -69,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     parser.add_argument("--only", choices=PARTS, help="measure one thing instead of all")
     parser.add_argument("--images", type=int, default=500, help="throughput: images (500)")
-    parser.add_argument("--repeats", type=int, default=3, help="throughput, uploads: runs (3)")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="throughput, uploads, aggregation: runs (3)"
+    )
     parser.add_argument("--threads", type=int, default=2, help="torch threads of both (2)")
     parser.add_argument("--memory-first", type=int, default=200, help="memory: first look (200)")
     parser.add_argument("--memory-images", type=int, default=2000, help="memory: last look (2000)")
@@ -90,6 +119,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--stream-clients", type=int, default=200, help="streams: clients (200)")
     parser.add_argument("--stream-images", type=int, default=1000, help="streams: images (1000)")
+    parser.add_argument(
+        "--aggregation-size",
+        type=int,
+        nargs=2,
+        default=(1024, 2048),
+        metavar=("H", "W"),
+        help="aggregation: size of the image (1024 2048)",
+    )
+    parser.add_argument(
+        "--points-per-side", type=int, default=32, help="aggregation: grid of points (32)"
+    )
+    parser.add_argument(
+        "--regions", type=int, default=100_000, help="correction: regions of the job (100000)"
+    )
     parser.add_argument("--json", type=Path, help="write the result to this file")
     parser.add_argument("--cache", type=Path, default=CACHE, help="generated images")
     return parser

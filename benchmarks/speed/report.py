@@ -19,6 +19,8 @@ def print_result(result: dict[str, Any], console: Console) -> None:
         "imports": _imports,
         "uploads": _uploads,
         "streams": _streams,
+        "aggregation": _aggregation,
+        "correction": _correction,
     }
     for name, rows in writers.items():
         if name in result:
@@ -92,6 +94,42 @@ def _streams(result: dict[str, Any]) -> Iterator[Row]:
         lag,
         "",
     )
+
+
+def _aggregation(result: dict[str, Any]) -> Iterator[Row]:
+    height, width = result["size_hw"]
+    asked = f"{result['points']} points, {result['components']} components, {width} x {height}"
+    for name, seconds in result["seconds"].items():
+        found = result["proposals"].get(name)
+        kept = "" if found is None else f", {found} proposals"
+        yield f"{asked}: {_plain(name)}{kept}, s", *_figure(seconds, "{:.2f}"), ""
+    for name, ms in result["decoder_ms_per_prompt"].items():
+        yield f"  transformer of the decoder, {name}, ms a prompt", f"{ms:.2f}", "", ""
+    for name, ratio in result["ratio"].items():
+        sign = "≥" if ratio["at_least"] else "≤"
+        goal = _goal(f"{sign} {ratio['goal']}", ratio["reached"])
+        yield f"  {_plain(name)}", *_figure(ratio, "{:.2f}"), goal
+    loss = result["loss"]
+    goal = _goal(f"≤ {100 * loss['goal']:.1f}", loss["reached"])
+    miou = ", ".join(f"{name} {100 * value:.1f}" for name, value in result["label_miou"].items())
+    yield "  label mIoU lost by fast, points", f"{100 * loss['value']:.2f}", miou, goal
+    prompts = result["prompts"]
+    goal = _goal(f"≤ {prompts['goal']}", prompts["reached"])
+    yield "  preparation of the prompts, s", f"{prompts['seconds']:.3f}", "", goal
+    memory = result["memory"]
+    goal = _goal(f"≤ {memory['goal_bytes'] / 2**30:.0f}", memory["reached"])
+    title = f"  memory above the model's own, {memory['proposals']} proposals, GiB"
+    yield title, f"{memory['growth_bytes'] / 2**30:.2f}", "", goal
+
+
+def _correction(result: dict[str, Any]) -> Iterator[Row]:
+    goal = _goal(f"≤ {result['goal_seconds']:.0f}", result["reached"])
+    decided_by = f"decided by: {result['decided_by']}"
+    title = f"{result['regions']} regions of {result['width']} features corrected, s"
+    yield title, f"{result['seconds']:.1f}", decided_by, goal
+    for part, seconds in result["parts_seconds"].items():
+        yield f"  of it: {part}, s", f"{seconds:.1f}", "", ""
+    yield "  processor time, s", f"{result['processor_seconds']:.1f}", "", ""
 
 
 def _figure(spread: dict[str, Any], pattern: str) -> tuple[str, str]:
