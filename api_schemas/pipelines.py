@@ -54,7 +54,7 @@ class PipelineConfig(BaseModel):
         json_schema_extra={
             "examples": [
                 {"predict": {"flip": True}, "select": {"keep_fraction": 0.5}},
-                {"aggregate": {"region_model": "nano"}, "correct": {}},
+                {"aggregate": {"region_model": "graph"}, "correct": {}},
             ]
         },
     )

@@ -51,7 +51,7 @@ class AggregateConfig(BaseModel):
     )
 
     region_model: RegionModelReference = Field(
-        "nano",
+        "graph",
         description="`nano` and `graph` are built in; else a registered region model, `name` or "
         "`name:version`. Settled when the job is created",
         examples=["nano", "graph", "sam_vit_b", "sam_vit_b:1"],

@@ -97,7 +97,7 @@ JOB_EXAMPLES: dict[str, Any] = {
             "type": "refine",
             "labels": {"annotation_set": "ann_01J9Z3N6V1QG8T2B4C5D6E7F8G"},
             "model": "demo",
-            "pipeline": {"aggregate": {"region_model": "nano"}, "correct": {}},
+            "pipeline": {"aggregate": {"region_model": "graph"}, "correct": {}},
         },
     },
     "fit_connectivity": {

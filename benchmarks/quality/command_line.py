@@ -73,7 +73,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=_region_model,
         metavar="NAME[=FOLDER]",
-        help="region model of the stages for regions, nano if none is given; may be repeated",
+        help="region model of the stages for regions, graph if none is given; may be repeated",
     )
     parser.add_argument("--json", type=Path, help="write the result to this file")
     parser.add_argument("--cache", type=Path, default=CACHE, help="trained models and labels")
@@ -128,7 +128,7 @@ def source_label(options: argparse.Namespace) -> str:
 
 def region_models(options: argparse.Namespace) -> dict[str, Path | None]:
     """{name: folder or None} of the region models that are asked for."""
-    return dict(options.region_model or [("nano", None)])
+    return dict(options.region_model or [("graph", None)])
 
 
 def region_model_digests(found: Mapping[str, Path | None]) -> dict[str, str | None]:

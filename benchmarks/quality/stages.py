@@ -55,7 +55,7 @@ class Plan:
     """
 
     stages: tuple[str, ...] = STAGES
-    region_models: Mapping[str, Path | None] = field(default_factory=lambda: {"nano": None})
+    region_models: Mapping[str, Path | None] = field(default_factory=lambda: {"graph": None})
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.stages) - set(STAGES))

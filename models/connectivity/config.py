@@ -57,7 +57,7 @@ class AggregateConfig:
         proposals: how proposals are made.
     """
 
-    region_model: str = "nano"
+    region_model: str = "graph"
     variant: str = "selvage"
     start: str | None = None
     least_share: float | None = None

@@ -38,7 +38,7 @@ def test_all_trials_are_run_and_scored(command, tmp_path, capsys):
     result = json.loads((tmp_path / "result.json").read_text())
     kinds = [row["kind"] for row in result["trials"]]
     assert kinds == ["flips"] * 2 + ["features"] * 5 + ["thresholds"] * 4
-    assert {row["region_model"] for row in result["trials"]} == {"nano"}
+    assert {row["region_model"] for row in result["trials"]} == {"graph"}
     assert all(row["images"] == 3 for row in result["trials"])
     assert result["trials"][2]["auroc_real"] is not None
     assert "flipped" in capsys.readouterr().out

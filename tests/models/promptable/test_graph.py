@@ -72,8 +72,8 @@ def test_scale_and_least_area_grow_with_the_image(model):
 def test_a_box_gets_what_lies_mostly_inside(model):
     boxes = np.array([[28, 0, 59, 39], [-5, -5, 31, 60], [5, 5, 9, 9]], np.float32)
     right, left, nothing = answer(model, boxes_xyxy=boxes)
-    assert iou(right, ~LEFT) > 0.9
-    assert iou(left, LEFT) > 0.9
+    assert iou(right, ~LEFT) > 0.85
+    assert iou(left, LEFT) > 0.85
     assert not nothing.any()
 
 
@@ -82,7 +82,7 @@ def test_points_get_what_lies_under_them_and_take_it_away(model):
     labels = np.array([[1, -1], [1, 1]])
     above, right = answer(model, points_xy=points, point_labels=labels)
     assert iou(above, ABOVE) > 0.75
-    assert iou(right, ~LEFT) > 0.9
+    assert iou(right, ~LEFT) > 0.85
     (below,) = answer(
         model,
         boxes_xyxy=np.array([[28, 0, 59, 39]], np.float32),
