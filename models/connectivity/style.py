@@ -3,7 +3,7 @@
 Nothing moves, so labels stay as they are. Only numpy and OpenCV.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ def restyled(image: RgbImage, rng: np.random.Generator) -> RgbImage:
         image: uint8 (H, W, 3) RGB; not changed.
         rng: draws the amounts.
     """
-    values = image.astype(np.float32) / 255
+    values: npt.NDArray[np.floating[Any]] = image.astype(np.float32) / np.float32(255)
     values = values ** np.float32(2 ** rng.uniform(-_GAMMA_OCTAVES, _GAMMA_OCTAVES))
     gains = 2 ** (
         rng.uniform(-_GAIN_OCTAVES, _GAIN_OCTAVES / 2)
@@ -38,16 +38,22 @@ def restyled(image: RgbImage, rng: np.random.Generator) -> RgbImage:
         values = _hazy(values, rng)
     if rng.random() < _SHARE:
         sigma_px = rng.uniform(0, _MOST_BLUR) * max(image.shape[:2])
-        values = cv2.GaussianBlur(values, (0, 0), max(sigma_px, 0.1)).reshape(image.shape)
+        blurred: Any = cv2.GaussianBlur(values, (0, 0), max(sigma_px, 0.1))
+        values = blurred.reshape(image.shape)
     if rng.random() < _SHARE:
         noise = rng.standard_normal(image.shape, np.float32)
         values += np.float32(rng.uniform(0, _MOST_NOISE)) * noise
     return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
-def _hazy(values: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _hazy(
+    values: npt.NDArray[np.floating[Any]], rng: np.random.Generator
+) -> npt.NDArray[np.floating[Any]]:
     """Mixed with a grey that grows towards the top of the image."""
     grey = np.float32(rng.uniform(0.5, 1.0))
     most = rng.uniform(0, _MOST_HAZE)
     share = np.linspace(most, most * rng.uniform(0, 1), len(values), dtype=np.float32)
-    return values * (1 - share[:, None, None]) + grey * share[:, None, None]
+    hazy: npt.NDArray[np.floating[Any]] = (
+        values * (1 - share[:, None, None]) + grey * share[:, None, None]
+    )
+    return hazy
