@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 RgbImage = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.floating[Any]]
 
 _GAMMA_OCTAVES: Final = 1.2
 _GAIN_OCTAVES: Final = 1.0
@@ -27,7 +28,7 @@ def restyled(image: RgbImage, rng: np.random.Generator) -> RgbImage:
         image: uint8 (H, W, 3) RGB; not changed.
         rng: draws the amounts.
     """
-    values: npt.NDArray[np.floating[Any]] = image.astype(np.float32) / np.float32(255)
+    values: Floats = image.astype(np.float32) / np.float32(255)
     values = values ** np.float32(2 ** rng.uniform(-_GAMMA_OCTAVES, _GAMMA_OCTAVES))
     gains = 2 ** (
         rng.uniform(-_GAIN_OCTAVES, _GAIN_OCTAVES / 2)
@@ -43,17 +44,14 @@ def restyled(image: RgbImage, rng: np.random.Generator) -> RgbImage:
     if rng.random() < _SHARE:
         noise = rng.standard_normal(image.shape, np.float32)
         values += np.float32(rng.uniform(0, _MOST_NOISE)) * noise
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    done: RgbImage = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return done
 
 
-def _hazy(
-    values: npt.NDArray[np.floating[Any]], rng: np.random.Generator
-) -> npt.NDArray[np.floating[Any]]:
+def _hazy(values: Floats, rng: np.random.Generator) -> Floats:
     """Mixed with a grey that grows towards the top of the image."""
     grey = np.float32(rng.uniform(0.5, 1.0))
     most = rng.uniform(0, _MOST_HAZE)
     share = np.linspace(most, most * rng.uniform(0, 1), len(values), dtype=np.float32)
-    hazy: npt.NDArray[np.floating[Any]] = (
-        values * (1 - share[:, None, None]) + grey * share[:, None, None]
-    )
+    hazy: Floats = values * (1 - share[:, None, None]) + grey * share[:, None, None]
     return hazy
