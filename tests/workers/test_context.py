@@ -4,7 +4,6 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from models.promptable.builtin import BUILT_IN
 from pydantic import BaseModel, ValidationError
 
 from api_schemas import region_stages
@@ -14,6 +13,7 @@ from domain.pipelines import AVAILABLE_STAGES
 from models import config
 from models.connectivity import config as regions
 from models.errors import ConfigError
+from models.promptable.builtin import BUILT_IN
 from workers.context import label_config
 
 PAIRS = [

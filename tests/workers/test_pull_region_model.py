@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from models.promptable.folder import write_region_model
 
 from api_schemas.problems import StateConflict
 from domain.settings import Settings
 from models.errors import ModelRefused
+from models.promptable.folder import write_region_model
 from models.promptable.sam_architecture import build_sam
 from storage.catalog.engine import Catalog
 from storage.catalog.models import list_versions

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from models.promptable.folder import write_region_model
 
 from models.promptable import folder as region_model_folders
+from models.promptable.folder import write_region_model
 from storage.objects import model_key
 from tests.models.promptable.tiny import TINY, tiny_sam
 from tests.support.api import get_items, get_job, post_images, start_job

@@ -23,9 +23,7 @@ def test_two_groups_are_found_where_they_are():
     found = fit_two_gaussians(losses)
     width = losses.max() - losses.min()
     np.testing.assert_allclose(found.shares, (0.75, 0.25), atol=0.001)
-    np.testing.assert_allclose(
-        np.array(found.means) * width + losses.min(), (0.5, 3.0), atol=0.05
-    )
+    np.testing.assert_allclose(np.array(found.means) * width + losses.min(), (0.5, 3.0), atol=0.05)
     np.testing.assert_allclose(np.sqrt(found.variances) * width, (0.2, 0.2), atol=0.03)
     high = found.posterior(losses) > 0.5
     assert (high == (np.arange(400) >= 300)).all()
