@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from models.connectivity.head import Head, standardise
 
 _ROWS_AT_ONCE: Final = 8192
+_MOST_LOOKED_AT: Final = 20_000
 
 
 @dataclass(frozen=True)
@@ -25,24 +26,27 @@ class TrainingSettings:
 
     Attributes:
         hidden: units of the hidden layer.
+        input_dropout: share of the inputs (not of the class given) that each step does without:
+            pooled vectors are wide, and a job of a few thousand regions is soon learnt by heart.
         smoothing: share of the target that goes to all classes alike, as in the public code.
         learning_rate: of AdamW.
         weight_decay: of AdamW.
-        batch_size: vectors a step.
-        round_steps: fewest steps between two looks at the held-out loss; otherwise one pass.
+        batch_sizes: fewest and most vectors a step; in between a round is one pass.
+        round_steps: steps between two looks at the held-out loss.
         most_rounds: rounds at most.
         patience: rounds without a lower held-out loss after which fitting ends.
         seed: of weights and order.
     """
 
     hidden: int = 128
+    input_dropout: float = 0.5
     smoothing: float = 0.1
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
-    batch_size: int = 256
+    batch_sizes: tuple[int, int] = (256, 1024)
     round_steps: int = 32
-    most_rounds: int = 20
-    patience: int = 3
+    most_rounds: int = 30
+    patience: int = 4
     seed: int = 0
 
 
@@ -104,27 +108,27 @@ def cross_fit(task: Task, settings: TrainingSettings) -> CrossFit:
     fit their classes best. Later the heads learn the wrong classes among those they see.
     """
     inside = [np.flatnonzero(task.folds == f) for f in range(task.fold_count)]
+    # Enough to see the loss turn; all of them only in the end.
+    stride = -(-len(task.targets) // _MOST_LOOKED_AT)
+    looked_at = [rows[::stride] for rows in inside]
     learners = [
         _Learner(task, np.flatnonzero(task.folds != f), replace(settings, seed=settings.seed + f))
         for f in range(task.fold_count)
     ]
-    best: CrossFit | None = None
+    heads: tuple[Head, ...] = ()
+    rounds = 0
     losses: list[float] = []
-    for number in range(1, settings.most_rounds + 1):
-        heads = []
-        scores = np.zeros((len(task.targets), task.outputs), np.float32)
-        for learner, rows in zip(learners, inside, strict=True):
+    while len(losses) < settings.most_rounds and len(losses) - rounds < settings.patience:
+        for learner in learners:
             learner.run_round()
-            heads.append(learner.head())
-            scores[rows] = scores_of(heads[-1], task, rows)
-        losses.append(float(cross_entropy(scores, task.targets).mean()))
+        now = tuple(learner.head() for learner in learners)
+        losses.append(_held_out_loss(now, task, looked_at))
         if losses[-1] == min(losses):
-            best = CrossFit(tuple(heads), scores, number, ())
-        if best is not None and number - best.rounds >= settings.patience:
-            break
-    if best is None:
-        raise ValueError("fitting did not give a finite loss")
-    return replace(best, held_out_losses=tuple(losses))
+            heads, rounds = now, len(losses)
+    scores = np.zeros((len(task.targets), task.outputs), np.float32)
+    for head, rows in zip(heads, inside, strict=True):
+        scores[rows] = scores_of(head, task, rows)
+    return CrossFit(heads, scores, rounds, tuple(losses))
 
 
 def fit_head(task: Task, settings: TrainingSettings, rounds: int) -> Head:
@@ -155,12 +159,25 @@ def cross_entropy(
     return np.maximum(total - own, 0)
 
 
+def _held_out_loss(
+    heads: Sequence[Head], task: Task, rows_of_folds: Sequence[npt.NDArray[np.int64]]
+) -> float:
+    total, count = 0.0, 0
+    for head, rows in zip(heads, rows_of_folds, strict=True):
+        total += float(cross_entropy(scores_of(head, task, rows), task.targets[rows]).sum())
+        count += len(rows)
+    return total / count
+
+
 class _Learner:
     """A head while it is fitted."""
 
     def __init__(self, task: Task, rows: npt.NDArray[np.int64], settings: TrainingSettings) -> None:
         self._task, self._rows, self._settings = task, rows, settings
         self._generator = torch.Generator().manual_seed(settings.seed)
+        fewest, most = settings.batch_sizes
+        self._batch_size = min(max(len(rows) // settings.round_steps, fewest), most)
+        self._waiting = rows[:0]
         self._mean, self._scale = _moments(task.vectors, rows)
         inputs = task.vectors.shape[1] + (0 if task.given is None else task.num_classes)
         self._weights = [
@@ -174,12 +191,16 @@ class _Learner:
         )
 
     def run_round(self) -> None:
-        """One pass over the rows, or several if they are few."""
-        steps = -(-len(self._rows) // self._settings.batch_size)
-        for _ in range(-(-self._settings.round_steps // steps)):
+        """Some steps, through the rows again and again."""
+        for _ in range(self._settings.round_steps):
+            self._step(self._next_rows())
+
+    def _next_rows(self) -> npt.NDArray[np.int64]:
+        if len(self._waiting) == 0:
             order = torch.randperm(len(self._rows), generator=self._generator).numpy()
-            for start in range(0, len(order), self._settings.batch_size):
-                self._step(self._rows[order[start : start + self._settings.batch_size]])
+            self._waiting = self._rows[order]
+        rows, self._waiting = np.split(self._waiting, [self._batch_size])
+        return rows
 
     def head(self) -> Head:
         weights = [weight.detach().numpy().copy() for weight in self._weights]
@@ -187,6 +208,9 @@ class _Learner:
 
     def _step(self, rows: npt.NDArray[np.int64]) -> None:
         inputs = torch.from_numpy(standardise(self._task.vectors[rows], self._mean, self._scale))
+        kept = 1 - self._settings.input_dropout
+        inputs *= torch.rand(inputs.shape, generator=self._generator) < kept
+        inputs /= kept
         if self._task.given is not None:
             given = torch.from_numpy(self._task.given[rows].astype(np.int64))
             inputs = torch.cat([inputs, F.one_hot(given, self._task.num_classes).float()], 1)
