@@ -56,6 +56,7 @@ class LabelRegion(BaseModel):
     probability: float | None = Field(description="Of the class that the classifier favours")
     vote_share: float = Field(description="Of the kept pixels, by weight, that have the class")
     quality: float = Field(description="The region model's own estimate of the mask's IoU")
+    confidence: float = Field(description="Mean probability of the predicted class")
 
 
 class LabelRegions(BaseModel):
@@ -116,6 +117,9 @@ class LabelLineage(BaseModel):
     precision: str | None
     seed: int | None
     window_px: int | None
+    notes: list[str] = Field(
+        [], description="What a stage could not do; the label is then that of the stage before"
+    )
     jobs: list[LabelJob] = Field(description="The first 100")
     more_jobs: bool
     created_at: datetime

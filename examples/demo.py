@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="a folder of your own pictures")
     parser.add_argument("--style", default="night", choices=("night", "fog", "sensor"))
     parser.add_argument("--count", type=int, default=24, help="generated scenes (24)")
-    parser.add_argument("--region-model", default="nano", help="nano (default) or graph")
+    parser.add_argument("--region-model", default="graph", help="graph (default) or nano")
     parser.add_argument("--out", type=Path, default=Path("demo-output"))
     arguments = parser.parse_args()
     started = time.monotonic()

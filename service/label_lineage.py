@@ -64,6 +64,7 @@ def lineage_of(session: Session, row: LabelRow, version: ModelVersionRow) -> Lab
         precision=row.lineage.get("precision"),
         seed=row.lineage.get("seed"),
         window_px=row.lineage.get("window_px"),
+        notes=row.lineage.get("notes", []),
         jobs=[
             LabelJob(
                 job=job.id,

@@ -70,6 +70,7 @@ def put_label(
             "precision": context.recipe.precision,
             "seed": context.seed,
             "window_px": maps.summary.get("window_px"),
+            "notes": maps.summary.get("notes", []),
             **_region_model(context),
             **_kept_label(context, image_digest),
         },

@@ -1,5 +1,6 @@
 """Jobs that fit a model's classifier of regions on labelled source images."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ QUICK = TrainingSettings(most_rounds=2, round_steps=2, hidden=8)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    fit = source_fit.fit_prior
-    monkeypatch.setattr(source_fit, "fit_prior", lambda *a, **k: fit(*a, **k, settings=QUICK))
+    fit = partial(source_fit.fit_prior, settings=QUICK)
+    monkeypatch.setattr(source_fit, "fit_prior", fit)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.support.installation import Installation
 REGION = {
     "id": 1, "segmentation": {"size": [24, 32], "counts": "0`h0"}, "bbox": [0, 0, 32, 24],
     "area": 768, "class_before": 1, "class_after": None, "decision": "rejected",
-    "posterior": 0.75, "probability": 0.5, "vote_share": 1.0, "quality": 0.875,
+    "posterior": 0.75, "probability": 0.5, "vote_share": 1.0, "quality": 0.875, "confidence": 0.5,
 }  # fmt: skip
 DOCUMENT = {"size": [24, 32], "decided_by": "none", "reason": "no classifier", "regions": [REGION]}
 
