@@ -8,13 +8,16 @@ them.
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 # The library unregisters its operators when it is collected, so it lives as long as the process.
-_LIBRARY: torch.library.Library | None = None
+_LIBRARY: Any = None
+# What is asked of torch here has no types.
+_torch: Any = torch
 _NMS = "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _QNMS = "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
@@ -33,7 +36,7 @@ def ensure_torchvision_operators() -> bool:
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None or _compiled_operators_load(Path(spec.origin).parent):
         return True
-    _LIBRARY = torch.library.Library("torchvision", "DEF")
+    _LIBRARY = _torch.library.Library("torchvision", "DEF")
     _LIBRARY.define(_NMS)
     _LIBRARY.define(_QNMS)
     _LIBRARY.impl("nms", greedy_nms, "CPU")
@@ -48,7 +51,7 @@ def _compiled_operators_load(folder: Path) -> bool:
     libraries = sorted(folder.glob("_C*.so"))
     try:
         for path in libraries:
-            torch.ops.load_library(str(path))
+            _torch.ops.load_library(str(path))
     except OSError:
         return False
     return bool(libraries)

@@ -57,7 +57,8 @@ def all_masks(sam: Sam, answers: Answers) -> Tensor:
     heads = sam.mask_decoder.output_hypernetworks_mlps
     weights = torch.stack([head(answers.tokens[:, i]) for i, head in enumerate(heads)], dim=1)
     upscaled = _upscaled(sam, answers.source, answers.grid_hw)
-    return (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:])
+    masks: Tensor = weights @ upscaled.flatten(2)
+    return masks.reshape(*masks.shape[:2], *upscaled.shape[2:])
 
 
 def some_masks(sam: Sam, answers: Answers, prompts: Tensor, masks: Tensor) -> Tensor:
@@ -77,10 +78,10 @@ def some_masks(sam: Sam, answers: Answers, prompts: Tensor, masks: Tensor) -> Te
         if chosen.any():
             weights[chosen] = head(answers.tokens[prompts[chosen], index])
     out = torch.einsum("mc,mcp->mp", weights, upscaled.flatten(2)[place])
-    return out.unflatten(1, upscaled.shape[2:])
+    return out.reshape(-1, *upscaled.shape[2:])
 
 
 def _upscaled(sam: Sam, source: Tensor, grid_hw: tuple[int, int]) -> Tensor:
-    image = source.transpose(1, 2).unflatten(2, grid_hw)
+    image = source.transpose(1, 2).reshape(len(source), -1, *grid_hw)
     upscaled: Tensor = sam.mask_decoder.output_upscaling(image)
     return upscaled

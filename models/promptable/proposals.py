@@ -1,7 +1,6 @@
 """Masks of whatever a grid of points finds, without near duplicates."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +9,8 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from models.promptable.base import Masks, ProposalConfig
-from models.promptable.frame import Columns, Frame
+from models.promptable.candidates import Answered, Candidates, boxes_of
+from models.promptable.frame import Frame
 from models.promptable.sam_architecture import SamArchitecture
 from models.promptable.settling import MASK_THRESHOLD, MaskList, masks_at, prompts_at_once
 from models.promptable.two_way import answer_prompts_of_image, chosen_masks
@@ -21,23 +21,6 @@ _STABILITY_MARGIN = 0.02
 _STABILITY_MARGIN_OF_A_SIDE = 1.0
 # The fast mode thins out what it holds when it holds this much.
 _HELD_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class Answered:
-    """Masks of some points that are worth a look.
-
-    Attributes:
-        low: logits float [M, low, low].
-        iou: estimated IoU, float [M].
-        stability: at low resolution, float [M]; NaN of a mask that is empty at the lower threshold.
-        points_xy: float64 (M, 2), in the image.
-    """
-
-    low: Tensor
-    iou: Tensor
-    stability: Tensor
-    points_xy: npt.NDArray[np.float64]
 
 
 class GridAsker:
@@ -136,23 +119,11 @@ def grid_xy(points_per_side: int, size_hw: tuple[int, int]) -> npt.NDArray[np.fl
 def _exact(asker: GridAsker) -> Masks:
     """What `SamAutomaticMaskGenerator` gives, but for masks without a pixel, which are left out."""
     config, frame = asker.config, asker.frame
-    found = MaskList(frame)
+    candidates = Candidates(frame, config)
     points = grid_xy(config.points_per_side, frame.size_hw).reshape(-1, 2)
-    lower = MASK_THRESHOLD - config.stability_offset
-    upper = MASK_THRESHOLD + config.stability_offset
     for batch in asker.answers(points, config.least_stability, margin=1):
-        iou, points_xy = batch.iou.tolist(), batch.points_xy.tolist()
-        for place, square in enumerate(found.squares(batch.low)):
-            columns = Columns.of_mask(square, frame, lower)
-            outer_px = columns.area_px(lower)
-            stability = columns.area_px(upper) / outer_px if outer_px else 0.0
-            if outer_px and np.float32(stability) >= np.float32(config.least_stability):
-                found.add_columns(columns, iou[place], stability, points_xy[place])
-    masks = found.masks()
-    masks = masks_at(masks, np.flatnonzero(masks.areas_px))
-    # As in the package, a box ends at its outermost pixels, not one past them.
-    boxes = torch.from_numpy(masks.boxes_xyxy - (0, 0, 1, 1)).float()
-    return masks_at(masks, greedy_nms(boxes, torch.from_numpy(masks.iou), config.nms_iou).numpy())
+        candidates.take(batch)
+    return candidates.without_duplicates()
 
 
 def _fast(asker: GridAsker) -> Masks:
@@ -187,7 +158,7 @@ class _Held:
         height, width = self._frame.low_hw
         for batch in batches:
             seen = batch.low[:, :height, :width] > MASK_THRESHOLD
-            boxes = _boxes(seen)
+            boxes = boxes_of(seen)
             places = seen.any(2).any(1).nonzero()[:, 0].tolist()
             numbers = zip(
                 batch.iou.tolist(), batch.stability.tolist(), batch.points_xy.tolist(), strict=True
@@ -210,7 +181,8 @@ class _Held:
         places = self._frame.places_in_square(points_xy)
         places *= self._frame.low_px / self._frame.square_px
         x, y = places.astype(np.int64).T
-        return covered[np.minimum(y, height - 1), np.minimum(x, width - 1)]
+        inside: npt.NDArray[np.bool_] = covered[np.minimum(y, height - 1), np.minimum(x, width - 1)]
+        return inside
 
     def masks(self) -> Iterator[tuple[Tensor, float, float, list[float]]]:
         """Logits [low, low], estimated IoU, stability and point of each mask."""
@@ -229,12 +201,3 @@ class _Held:
         self._low = [self._low[place] for place in kept]
         self._boxes = [self._boxes[place] for place in kept]
         self._numbers = [self._numbers[place] for place in kept]
-
-
-def _boxes(masks: Tensor) -> Tensor:
-    """Tight half-open boxes float [M, 4] of masks bool [M, h, w]; nonsense for empty ones."""
-    rows, columns = masks.any(2).byte(), masks.any(1).byte()
-    height, width = masks.shape[1:]
-    top, left = rows.argmax(1), columns.argmax(1)
-    bottom, right = height - rows.flip(1).argmax(1), width - columns.flip(1).argmax(1)
-    return torch.stack([left, top, right, bottom], dim=1).float()

@@ -52,16 +52,30 @@ class MaskList:
         stability: float = 1.0,
         point_xy: Sequence[float] = (np.nan, np.nan),
     ) -> None:
-        """Take a mask by its logits in the square."""
-        self.add_columns(
-            Columns.of_mask(square, self.frame, MASK_THRESHOLD), iou, stability, point_xy
-        )
+        """Take a mask, be it empty, by its logits in the square."""
+        columns = Columns.of_mask(square, self.frame, MASK_THRESHOLD)
+        self._append(columns.rle(MASK_THRESHOLD), iou, stability, point_xy)
 
     def add_columns(
         self, columns: Columns, iou: float, stability: float, point_xy: Sequence[float]
-    ) -> None:
-        """Take a mask whose columns are known already."""
-        self._rles.append(columns.rle(MASK_THRESHOLD))
+    ) -> int | None:
+        """Take a mask whose columns are known already, unless it has no pixel.
+
+        Returns:
+            Its place in the list; None if it is empty.
+        """
+        rle = columns.rle(MASK_THRESHOLD)
+        if rle.area_px == 0:
+            return None
+        self._append(rle, iou, stability, point_xy)
+        return len(self._rles) - 1
+
+    def rle(self, place: int) -> Rle:
+        """The mask at a place."""
+        return self._rles[place]
+
+    def _append(self, rle: Rle, iou: float, stability: float, point_xy: Sequence[float]) -> None:
+        self._rles.append(rle)
         self._iou.append(iou)
         self._stability.append(stability)
         self._points_xy.append(point_xy)

@@ -7,7 +7,7 @@ tokens instead, (x Wk) · q = x · (q Wk'), and a mean of projected places is th
 """
 
 import math
-from collections.abc import Iterator
+from typing import Any
 
 import torch
 from segment_anything.modeling import Sam
@@ -70,15 +70,16 @@ def _spread(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     weight = layer.weight.permute(0, 2, 3, 1).flatten(1)
     bias = layer.bias
     assert bias is not None
-    return F.linear(x, weight.T, bias.repeat(4)).unflatten(-1, (4, -1))
+    spread = F.linear(x, weight.T, bias.repeat(4))
+    return spread.reshape(*x.shape[:-1], 4, -1)
 
 
 def _two_way(
-    transformer: nn.Module, image: Tensor, position: Tensor, tokens: Tensor
+    transformer: Any, image: Tensor, position: Tensor, tokens: Tensor
 ) -> tuple[Tensor, Tensor]:
     """`TwoWayTransformer.forward`: image and position [P, C], tokens [N, T, C]."""
     queries, keys = tokens, image
-    for layer in _layers(transformer):
+    for layer in transformer.layers:
         placed = keys + position
         if layer.skip_first_layer_pe:
             queries = layer.self_attn(q=queries, k=queries, v=queries)
@@ -91,16 +92,12 @@ def _two_way(
         queries = layer.norm3(queries + layer.mlp(queries))
         told = _tell_image(layer.cross_attn_image_to_token, placed, queries + tokens, queries)
         keys = layer.norm4(told.add_(keys))
-    final: nn.Module = transformer.get_submodule("final_attn_token_to_image")
+    final = transformer.final_attn_token_to_image
     looked = _look_at_image(final, queries + tokens, keys + position, keys)
-    return transformer.get_submodule("norm_final_attn")(queries + looked), keys
+    return transformer.norm_final_attn(queries + looked), keys
 
 
-def _layers(transformer: nn.Module) -> Iterator[nn.Module]:
-    yield from transformer.get_submodule("layers").children()
-
-
-def _look_at_image(attention: nn.Module, queries: Tensor, placed: Tensor, keys: Tensor) -> Tensor:
+def _look_at_image(attention: Any, queries: Tensor, placed: Tensor, keys: Tensor) -> Tensor:
     """Tokens attend to the image; placed and keys [P, C] or [N, P, C]."""
     heads, count = attention.num_heads, queries.shape[1]
     q = attention.q_proj(queries).unflatten(2, (heads, -1))
@@ -108,14 +105,15 @@ def _look_at_image(attention: nn.Module, queries: Tensor, placed: Tensor, keys: 
     by_head = attention.k_proj.weight.unflatten(0, (heads, -1))
     asked = torch.einsum("nthd,hdc->nhtc", q, by_head).flatten(1, 2) / math.sqrt(q.shape[-1])
     shares = (asked @ placed.transpose(-1, -2)).softmax(-1)
-    seen = (shares @ keys).unflatten(1, (heads, count))
+    seen = shares @ keys
+    seen = seen.reshape(len(seen), heads, count, -1)
     by_head = attention.v_proj.weight.unflatten(0, (heads, -1))
     values = torch.einsum("nhtc,hdc->nthd", seen, by_head).flatten(2) + attention.v_proj.bias
     told: Tensor = attention.out_proj(values)
     return told
 
 
-def _tell_image(attention: nn.Module, placed: Tensor, tokens: Tensor, values: Tensor) -> Tensor:
+def _tell_image(attention: Any, placed: Tensor, tokens: Tensor, values: Tensor) -> Tensor:
     """The image attends to tokens; placed [P, C] or [N, P, C]; a new tensor [N, P, C]."""
     heads, count = attention.num_heads, tokens.shape[1]
     k = attention.k_proj(tokens).unflatten(2, (heads, -1)) / math.sqrt(
@@ -125,7 +123,8 @@ def _tell_image(attention: nn.Module, placed: Tensor, tokens: Tensor, values: Te
     asked = torch.einsum("nthd,hdc->nhtc", k, by_head).flatten(1, 2)
     constant = torch.einsum("nthd,hd->nht", k, attention.q_proj.bias.unflatten(0, (heads, -1)))
     # Scores lie as [N, head, token, place]: the softmax over tokens then runs along memory.
-    scores = (asked @ placed.transpose(-1, -2)).unflatten(1, (heads, count))
+    scores = asked @ placed.transpose(-1, -2)
+    scores = scores.reshape(len(scores), heads, count, -1)
     shares = scores.add_(constant[..., None]).softmax(2).flatten(1, 2)
     v = attention.v_proj(values).unflatten(2, (heads, -1))
     by_head = attention.out_proj.weight.unflatten(1, (heads, -1))

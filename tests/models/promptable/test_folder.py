@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from models.digest import file_sha256
 from models.errors import ModelRefused
-from models.promptable.base import ProposalConfig, Prompts
+from models.promptable.base import Prompts, ProposalConfig
 from models.promptable.folder import load_region_model, write_region_model
 from models.promptable.sam import SamRegionModel
 from tests.models.promptable.tiny import TINY, picture, tiny_sam

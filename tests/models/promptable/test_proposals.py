@@ -6,7 +6,7 @@ import torch
 from segment_anything import SamAutomaticMaskGenerator
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.promptable import proposals
+from models.promptable import candidates, proposals
 from models.promptable.base import ProposalConfig
 from models.promptable.proposals import grid_xy
 from models.promptable.sam import SamRegionModel
@@ -171,3 +171,14 @@ def test_a_grid_is_the_centres_of_cells():
     np.testing.assert_allclose(
         grid_xy(2, (8, 12)), [[[3, 2], [9, 2]], [[3, 6], [9, 6]]], atol=1e-12
     )
+
+
+def test_masks_are_settled_at_once_where_too_many_are_held(monkeypatch):
+    model = tiny_model(1)
+    embedding = model.encode(picture(1, (60, 90)))
+    held = model.proposals(embedding, LOOSE)
+    monkeypatch.setattr(candidates, "_HELD_BYTES", 0)
+    at_once = model.proposals(embedding, LOOSE)
+    assert len(held) > 0
+    for one, other in zip(held.rles, at_once.rles, strict=True):
+        np.testing.assert_array_equal(one.counts, other.counts)

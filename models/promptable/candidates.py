@@ -1,0 +1,145 @@
+"""Masks of which some will be kept, at low resolution until it is known which."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.promptable.base import Masks, ProposalConfig
+from models.promptable.frame import Columns, Frame
+from models.promptable.lazy_suppression import Boxes, suppress_lazily
+from models.promptable.settling import MASK_THRESHOLD, MaskList, masks_at
+
+# Beyond this, masks become run-length codes at once.
+_HELD_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Masks of some points that are worth a look.
+
+    Attributes:
+        low: logits float [M, low, low].
+        iou: estimated IoU, float [M].
+        stability: at low resolution, float [M]; NaN of a mask that is empty at the lower threshold.
+        points_xy: float64 (M, 2), in the image.
+    """
+
+    low: Tensor
+    iou: Tensor
+    stability: Tensor
+    points_xy: npt.NDArray[np.float64]
+
+
+class Candidates:
+    """Candidates of the exact mode.
+
+    One is laid out at full size if it is kept, or if what is known of its box leaves open whether
+    another suppresses it. Its true stability is found then.
+    """
+
+    def __init__(self, frame: Frame, config: ProposalConfig) -> None:
+        self._frame, self._config = frame, config
+        self._settled = MaskList(frame)
+        self._place: dict[int, int | None] = {}  # of a candidate among the settled
+        self._low: list[Tensor | None] = []
+        self._iou: list[float] = []
+        self._points_xy: list[list[float]] = []
+        self._inner: list[Boxes] = []
+        self._outer: list[Boxes] = []
+        self._held_from = 0
+
+    def take(self, batch: Answered) -> None:
+        """Add the masks of a batch, but for those that are empty."""
+        height, width = self._frame.low_hw
+        # The last pixels of the image may lean on a row or column further.
+        seen = batch.low[:, : height + 1, : width + 1] > MASK_THRESHOLD
+        places = seen.any(2).any(1).nonzero()[:, 0]
+        inner, outer = self._bounds(seen[places])
+        self._inner += list(inner)
+        self._outer += list(outer)
+        iou, points_xy = batch.iou.tolist(), batch.points_xy.tolist()
+        for place in places.tolist():
+            # A copy: a view would hold the whole batch.
+            self._low.append(batch.low[place].clone())
+            self._iou.append(iou[place])
+            self._points_xy.append(points_xy[place])
+        held = 4 * self._frame.low_px**2 * (len(self._low) - self._held_from)
+        if held > _HELD_BYTES:
+            for index in range(self._held_from, len(self._low)):
+                self._settle(index)
+            self._held_from = len(self._low)
+
+    def without_duplicates(self) -> Masks:
+        """What is stable and not suppressed, by falling estimated IoU."""
+        if not self._low:
+            return self._settled.masks()
+        kept = suppress_lazily(
+            np.array(self._iou, np.float32),
+            np.array(self._inner),
+            np.array(self._outer),
+            self._config.nms_iou,
+            self._true_box,
+        )
+        places = np.array([self._place[index] for index in kept], np.int64)
+        return masks_at(self._settled.masks(), places)
+
+    def _bounds(self, seen: Tensor) -> tuple[Boxes, Boxes]:
+        """Boxes (M, 4) inside and around the outermost pixels of masks at low resolution.
+
+        Every pixel of the image is a mean of the low ones around it. So there is none of the mask
+        beyond the middle of the next low pixel outside it; and one that lies near the middle of a
+        low pixel is of the mask where that one and all its neighbours are.
+        """
+        height, width = self._frame.size_hw
+        covers = self._frame.covers_hw_px
+        scale = np.array([covers[1], covers[0], covers[1], covers[0]]) / self._frame.low_px
+        limits = np.array([width, height, width, height]) - 1
+        outermost = boxes_of(seen).cpu().numpy() - (0, 0, 1, 1)
+        outer = ((outermost + (-0.5, -0.5, 1.5, 1.5)) * scale - 0.5).clip(0, limits)
+        # Beyond the edge of the grid there is nothing that could disagree.
+        deep = F.max_pool2d((~seen)[:, None].float(), 3, stride=1, padding=1)[:, 0] == 0
+        innermost = boxes_of(deep).cpu().numpy() - (0, 0, 1, 1)
+        inner = (innermost + 0.5) * scale - 0.5 + (0.5, 0.5, -0.5, -0.5)
+        unknown = ~deep.any(2).any(1).cpu().numpy() | (scale.min() < 1)
+        inner[unknown] = (width, height, 0, 0)
+        return inner.clip(0, limits), outer
+
+    def _true_box(self, index: int) -> Boxes | None:
+        place = self._settle(index)
+        if place is None:
+            return None
+        # As in the package, a box ends at its outermost pixels, not one past them.
+        return np.array(self._settled.rle(place).box_xyxy(), np.float64) - (0, 0, 1, 1)
+
+    def _settle(self, index: int) -> int | None:
+        if index in self._place:
+            return self._place[index]
+        low, self._low[index] = self._low[index], None
+        assert low is not None
+        config = self._config
+        lower = MASK_THRESHOLD - config.stability_offset
+        upper = MASK_THRESHOLD + config.stability_offset
+        (square,) = self._frame.in_square(low[None])
+        columns = Columns.of_mask(square, self._frame, lower)
+        outer_px = columns.area_px(lower)
+        stability = columns.area_px(upper) / outer_px if outer_px else 0.0
+        place = None
+        if outer_px and np.float32(stability) >= np.float32(config.least_stability):
+            place = self._settled.add_columns(
+                columns, self._iou[index], stability, self._points_xy[index]
+            )
+        self._place[index] = place
+        return place
+
+
+def boxes_of(masks: Tensor) -> Tensor:
+    """Tight half-open boxes float [M, 4] of masks bool [M, h, w]; nonsense for empty ones."""
+    rows, columns = masks.any(2).byte(), masks.any(1).byte()
+    height, width = masks.shape[1:]
+    top, left = rows.argmax(1), columns.argmax(1)
+    bottom, right = height - rows.flip(1).argmax(1), width - columns.flip(1).argmax(1)
+    return torch.stack([left, top, right, bottom], dim=1).float()
