@@ -43,7 +43,7 @@ class TrainingSettings:
     smoothing: float = 0.1
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
-    batch_sizes: tuple[int, int] = (256, 1024)
+    batch_sizes: tuple[int, int] = (256, 512)
     round_steps: int = 32
     most_rounds: int = 30
     patience: int = 4
@@ -156,7 +156,8 @@ def cross_entropy(
     highest = wide.max(1, initial=-np.inf) if len(wide) else np.zeros(0)
     total = np.log(np.exp(wide - highest[:, None]).sum(1)) + highest
     own = np.take_along_axis(wide, targets.astype(np.int64)[:, None], 1)[:, 0]
-    return np.maximum(total - own, 0)
+    losses: npt.NDArray[np.float64] = np.maximum(total - own, 0)
+    return losses
 
 
 def _held_out_loss(
@@ -219,13 +220,14 @@ class _Learner:
         targets = torch.from_numpy(self._task.targets[rows])
         loss = connectivity_loss(scores, targets, self._settings.smoothing) / len(rows)
         self._optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
 
     def _drawn(self, inputs: int, outputs: int) -> Tensor:
         """He's initial weights, from the learner's own generator."""
         weight = torch.randn(inputs, outputs, generator=self._generator) * (2 / inputs) ** 0.5
-        return weight.requires_grad_()
+        drawn: Tensor = weight.requires_grad_()
+        return drawn
 
 
 def _moments(
