@@ -93,7 +93,9 @@ def region_certainty(
     pixel_sums = np.where(own, _log_odds(evidence.weight), 0.0) + _painted(regions, sums)
     pixel_counts = own + _painted(regions, counts)
     mean = pixel_sums / np.maximum(pixel_counts, 1)
-    certain = 1 / (1 + np.exp(-(CONFIDENCE_SCALE * mean + CONFIDENCE_SHIFT)))
+    certain: npt.NDArray[np.float64] = 1 / (
+        1 + np.exp(-(CONFIDENCE_SCALE * mean + CONFIDENCE_SHIFT))
+    )
     return certain.astype(np.float32)
 
 

@@ -20,7 +20,8 @@ def convert_apart(name: str, source: Path, folder: Path) -> None:
         ModelRefused: the checkpoint does not hold the weights of this architecture.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("SELVAGE_", "AWS_"))}
-    command = [sys.executable, "-P", "-m", "workers.convert_checkpoint", name, source, folder]
+    module = ["-P", "-m", "workers.convert_checkpoint"]
+    command = [sys.executable, *module, name, str(source), str(folder)]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if ended.returncode != 0:
         lines = ended.stderr.strip().splitlines()

@@ -25,7 +25,7 @@ from benchmarks.region_model.report import print_table, score_folder, score_scen
 from benchmarks.region_model.sources import SceneSources, labelled_part
 from benchmarks.region_model.training import TrainingConfig
 from benchmarks.scenes import SOURCE_STYLE, TARGET_STYLES, split_seeds
-from models.promptable.sam_architecture import SamArchitecture
+from models.promptable.sam_architecture import NANO, SamArchitecture
 
 CACHE = Path(".cache/region_model")
 BUILT_IN = Path("models/promptable/nano")
@@ -49,6 +49,7 @@ def train(options: argparse.Namespace) -> None:
         seed=options.seed,
         small=replace(SMALL, steps=options.small_steps),
         full=replace(FULL, steps=options.steps),
+        architecture=NANO,
     )
     export(options)
 

@@ -28,8 +28,8 @@ def segments_of(
         return cc3d.connected_components(classes, connectivity=8).astype(np.int32)
     inside = instances > 0
     classes[inside] = 0
-    found, count = cc3d.connected_components(classes, connectivity=8, return_N=True)
-    found = found.astype(np.int32)
+    components, count = cc3d.connected_components(classes, connectivity=8, return_N=True)
+    found = components.astype(np.int32)
     found[inside] = count + _compact(instances[inside])
     found[label == IGNORE_LABEL] = 0
     return found

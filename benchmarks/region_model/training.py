@@ -264,7 +264,9 @@ def _coarse(batch: list[Sample], like: Tensor) -> Tensor:
     """Which of the drawn segments covers each place of the embedding, int64 [B, h, w]; 0 none."""
     numbers = []
     for sample in batch:
-        share = F.adaptive_avg_pool2d(torch.from_numpy(sample.masks), like.shape[-2:])
+        share = F.adaptive_avg_pool2d(
+            torch.from_numpy(sample.masks), (like.shape[-2], like.shape[-1])
+        )
         best, index = share.max(0)
         numbers.append(torch.where(best > 0.5, index + 1, 0))
     return torch.stack(numbers)

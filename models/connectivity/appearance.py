@@ -58,7 +58,7 @@ def _colour(
 def _texture(
     ids: npt.NDArray[np.int32], areas: npt.NDArray[np.int64], lightness: npt.NDArray[np.float32]
 ) -> list[npt.NDArray[np.float64]]:
-    coarse = cv2.GaussianBlur(lightness, (0, 0), _COARSE_SIGMA_PX)
+    coarse = np.asarray(cv2.GaussianBlur(lightness, (0, 0), _COARSE_SIGMA_PX), np.float32)
     return [_sums(ids, _gradient(plane), len(areas)) / areas for plane in (lightness, coarse)]
 
 
@@ -141,4 +141,5 @@ def _border_pairs(
 def _sums(
     ids: npt.NDArray[np.integer[Any]], values: npt.NDArray[Any], count: int
 ) -> npt.NDArray[np.float64]:
-    return np.bincount(ids, weights=values.ravel(), minlength=count + 1)[1:]
+    sums = np.bincount(ids, weights=values.ravel(), minlength=count + 1)[1:]
+    return sums.astype(np.float64, copy=False)

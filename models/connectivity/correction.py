@@ -297,7 +297,9 @@ def _pooled(
     of_a_class = partner.sum(1, keepdims=True)
     pool = OWN_WEIGHT * np.log(np.maximum(own, _LEAST)) + np.log(np.maximum(partner, _LEAST))
     pool = np.exp(pool - pool.max(1, keepdims=True, initial=-np.inf))
-    return pool / pool.sum(1, keepdims=True) * np.minimum(of_a_class, 1.0)
+    shares: npt.NDArray[np.float64] = pool / pool.sum(1, keepdims=True)
+    scaled: npt.NDArray[np.float64] = shares * np.minimum(of_a_class, 1.0)
+    return scaled
 
 
 def _by_mixture(

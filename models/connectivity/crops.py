@@ -122,7 +122,7 @@ def crop_features(
     if not np.isfinite(whole).all():
         raise ValueError("the features 'crop' of a region are not finite")
     largest = float(np.finfo(np.float16).max)
-    return np.clip(whole, -largest, largest).astype(np.float16)
+    return np.asarray(np.clip(whole, -largest, largest), np.float16)
 
 
 def crop_window_xyxy(
@@ -159,7 +159,7 @@ def crop_region(
     if not placed.any():  # a thin region that fell between the samples
         placed = cv2.resize(mask * np.float32(1), size_wh, interpolation=cv2.INTER_AREA)
         placed = (placed > 0).astype(np.uint8)
-    return shown, placed
+    return np.asarray(shown, np.uint8), np.asarray(placed, np.uint8)
 
 
 def _batches(

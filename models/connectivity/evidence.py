@@ -134,4 +134,4 @@ def _from_png(data: npt.NDArray[np.uint8], size_hw: tuple[int, int]) -> npt.NDAr
     values = cv2.imdecode(np.asarray(data), cv2.IMREAD_UNCHANGED)
     if values is None or values.shape != size_hw or values.dtype != np.uint8:
         raise EvidenceUnreadable("a map of this evidence is damaged or of another size")
-    return values
+    return np.asarray(values, np.uint8)

@@ -156,7 +156,7 @@ def votes_of(
     here = (components > 0) & (kept != IGNORE_LABEL)
     cells = (components[here].astype(np.int64) - 1) * num_classes + kept[here]
     sums = np.bincount(cells, weights=weight[here], minlength=count * num_classes)
-    return sums.reshape(count, num_classes)
+    return sums.reshape(count, num_classes).astype(np.float64, copy=False)
 
 
 def region_sums(

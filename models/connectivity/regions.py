@@ -42,4 +42,7 @@ class Regions:
         """Share of the votes that went to the region's class, float32 (N,); 0 without votes."""
         total = self.votes.sum(1)
         own = np.take_along_axis(self.votes, self.classes[:, None].astype(np.int64), 1)[:, 0]
-        return np.divide(own, total, out=np.zeros_like(total), where=total > 0)
+        share: npt.NDArray[np.float32] = np.divide(
+            own, total, out=np.zeros_like(total), where=total > 0
+        )
+        return share

@@ -189,7 +189,7 @@ def _within(
 def _most_probable(probabilities: Floats) -> Classes:
     if len(probabilities) == 0:
         return np.zeros(0, np.uint8)
-    return probabilities.argmax(1).astype(np.uint8)
+    return np.asarray(probabilities.argmax(1), np.uint8)
 
 
 def _decisions(classes: Classes, after: Classes) -> tuple[npt.NDArray[np.uint8], Classes]:

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from models.promptable.base import Masks, ProposalConfig
 from models.promptable.frame import Columns, Frame
 from models.promptable.lazy_suppression import Boxes, suppress_lazily
-from models.promptable.settling import MASK_THRESHOLD, MaskList, masks_at
+from models.promptable.settling import MASK_THRESHOLD, masks_of
+from models.rle import Rle
 
 # Beyond this, masks become run-length codes at once.
 _HELD_BYTES = 64 * 2**20
@@ -38,14 +39,14 @@ class Candidates:
     """Candidates of the exact mode.
 
     One is laid out at full size if it is kept, or if what is known of its box leaves open whether
-    another suppresses it. Its true stability is found then.
+    another suppresses it. Its stability there is asked for only if nothing suppresses it.
     """
 
     def __init__(self, frame: Frame, config: ProposalConfig) -> None:
         self._frame, self._config = frame, config
-        self._settled = MaskList(frame)
-        self._place: dict[int, int | None] = {}  # of a candidate among the settled
         self._low: list[Tensor | None] = []
+        self._rles: dict[int, Rle] = {}
+        self._stability: dict[int, float] = {}
         self._iou: list[float] = []
         self._points_xy: list[list[float]] = []
         self._inner: list[Boxes] = []
@@ -70,22 +71,28 @@ class Candidates:
         held = 4 * self._frame.low_px**2 * (len(self._low) - self._held_from)
         if held > _HELD_BYTES:
             for index in range(self._held_from, len(self._low)):
-                self._settle(index)
+                self._lay_out(index, with_stability=True)
+                self._low[index] = None
             self._held_from = len(self._low)
 
     def without_duplicates(self) -> Masks:
         """What is stable and not suppressed, by falling estimated IoU."""
         if not self._low:
-            return self._settled.masks()
+            return Masks()
         kept = suppress_lazily(
             np.array(self._iou, np.float32),
             np.array(self._inner),
             np.array(self._outer),
             self._config.nms_iou,
             self._true_box,
+            self._is_stable,
         )
-        places = np.array([self._place[index] for index in kept], np.int64)
-        return masks_at(self._settled.masks(), places)
+        return masks_of(
+            [self._rles[index] for index in kept],
+            [self._iou[index] for index in kept],
+            [self._stability[index] for index in kept],
+            [self._points_xy[index] for index in kept],
+        )
 
     def _bounds(self, seen: Tensor) -> tuple[Boxes, Boxes]:
         """Boxes (M, 4) inside and around the outermost pixels of masks at low resolution.
@@ -109,31 +116,33 @@ class Candidates:
         return inner.clip(0, limits), outer
 
     def _true_box(self, index: int) -> Boxes | None:
-        place = self._settle(index)
-        if place is None:
+        if index not in self._rles:
+            self._lay_out(index, with_stability=False)
+        rle = self._rles[index]
+        if rle.area_px == 0:
             return None
         # As in the package, a box ends at its outermost pixels, not one past them.
-        return np.array(self._settled.rle(place).box_xyxy(), np.float64) - (0, 0, 1, 1)
+        return np.array(rle.box_xyxy(), np.float64) - (0, 0, 1, 1)
 
-    def _settle(self, index: int) -> int | None:
-        if index in self._place:
-            return self._place[index]
-        low, self._low[index] = self._low[index], None
+    def _is_stable(self, index: int) -> bool:
+        if index not in self._stability:
+            self._lay_out(index, with_stability=True)
+            self._low[index] = None
+        least = np.float32(self._config.least_stability)
+        return bool(np.float32(self._stability[index]) >= least)
+
+    def _lay_out(self, index: int, *, with_stability: bool) -> None:
+        low = self._low[index]
         assert low is not None
-        config = self._config
-        lower = MASK_THRESHOLD - config.stability_offset
-        upper = MASK_THRESHOLD + config.stability_offset
         (square,) = self._frame.in_square(low[None])
-        columns = Columns.of_mask(square, self._frame, lower)
-        outer_px = columns.area_px(lower)
-        stability = columns.area_px(upper) / outer_px if outer_px else 0.0
-        place = None
-        if outer_px and np.float32(stability) >= np.float32(config.least_stability):
-            place = self._settled.add_columns(
-                columns, self._iou[index], stability, self._points_xy[index]
-            )
-        self._place[index] = place
-        return place
+        offset = self._config.stability_offset if with_stability else 0.0
+        columns = Columns.of_mask(square, self._frame, MASK_THRESHOLD - offset)
+        if index not in self._rles:
+            self._rles[index] = columns.rle(MASK_THRESHOLD)
+        if with_stability:
+            outer_px = columns.area_px(MASK_THRESHOLD - offset)
+            inner_px = columns.area_px(MASK_THRESHOLD + offset)
+            self._stability[index] = inner_px / outer_px if outer_px else 0.0
 
 
 def boxes_of(masks: Tensor) -> Tensor:

@@ -129,8 +129,9 @@ class Columns:
         source = self.first_row + edge - 1
         row = (source + share + 0.5) * (height / used) - 0.5
         row = torch.where(after > before, row.floor() + 1, row.ceil())
-        row = torch.maximum(row, _first_row(source, height, used))
-        row = torch.minimum(row, _first_row(source + 1, height, used))
+        first = _first_rows(height, used, row.device)
+        row = torch.maximum(row, first[source.clamp(min=0)])
+        row = torch.minimum(row, first[(source + 1).clamp_(max=used)])
         # The window ends at a threshold's reach or at the image's own edge.
         row[edge == 0] = 0
         row[edge == rows] = height
@@ -170,8 +171,9 @@ def _sources(used_px: int, size_px: int, device: torch.device) -> tuple[Tensor, 
     return source.long(), place - source
 
 
-def _first_row(source: Tensor, height_px: int, used_px: int) -> Tensor:
-    """The first row of the image that lies at or after the middle of a row of the square."""
-    row = ((source + 0.5) * (height_px / used_px) - 0.5).ceil()
-    row = torch.where(source <= 0, 0.0, row)
-    return torch.where(source >= used_px, float(height_px), row).clamp_(max=height_px)
+def _first_rows(height_px: int, used_px: int, device: torch.device) -> Tensor:
+    """The first row of the image at or after the middle of each row of the square, and its end."""
+    source = torch.arange(used_px + 1, dtype=torch.float64, device=device)
+    row = ((source + 0.5) * (height_px / used_px) - 0.5).ceil().clamp_(max=height_px)
+    row[0], row[-1] = 0, height_px
+    return row

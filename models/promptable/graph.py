@@ -112,7 +112,7 @@ def levelled(image: RgbImage) -> RgbImage:
     colours = smooth.reshape(-1, 3)
     gain = np.float32(_DEVIATION / max(float(colours.std(0).mean()), _LEAST_DEVIATION))
     values = (smooth - colours.mean(0, dtype=np.float64).astype(np.float32)) * gain + 128
-    return np.clip(values, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
 def _masks(rles: list[Rle]) -> Masks:

@@ -13,19 +13,22 @@ def suppress_lazily(
     inner_xyxy: Boxes,
     outer_xyxy: Boxes,
     iou_threshold: float,
-    settle: Callable[[int], Boxes | None],
+    true_box: Callable[[int], Boxes | None],
+    stays: Callable[[int], bool],
 ) -> list[int]:
     """Indices that `greedy_nms` keeps over the true boxes, by falling score.
 
-    A box is settled if it is kept, or if the bounds leave open whether a kept one suppresses it.
+    A true box is asked for if it is kept, or if the bounds leave open whether a kept one suppresses
+    it.
 
     Args:
         scores: float (N,); of equal scores the lower index goes first.
         inner_xyxy: (N, 4), boxes that lie inside the true ones; may be inside out if nothing does.
         outer_xyxy: (N, 4), boxes that hold the true ones.
         iou_threshold: a box is dropped if its IoU with a kept one is larger.
-        settle: gives the true box (4,) of an index; None if there is none, which neither stays nor
-            suppresses another. Asked at most once for each.
+        true_box: gives the true box (4,) of an index; None if there is none, which neither stays
+            nor suppresses another. Asked at most once for each.
+        stays: whether a box that nothing suppresses is good enough to stay, and to suppress others.
     """
     inner, outer = inner_xyxy.copy(), outer_xyxy.copy()
     known, gone = np.zeros((2, len(scores)), dtype=bool)
@@ -33,7 +36,7 @@ def suppress_lazily(
     def know(index: int) -> bool:
         if not known[index]:
             known[index] = True
-            box = settle(index)
+            box = true_box(index)
             if box is None:
                 gone[index] = True
             else:
@@ -44,7 +47,7 @@ def suppress_lazily(
     kept: list[int] = []
     while len(rest):
         best, rest = int(rest[0]), rest[1:]
-        if not know(best):
+        if not know(best) or not stays(best):
             continue
         kept.append(best)
         surely, perhaps = _overlaps(outer[best], inner[rest], outer[rest], iou_threshold)

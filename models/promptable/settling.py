@@ -52,44 +52,33 @@ class MaskList:
         stability: float = 1.0,
         point_xy: Sequence[float] = (np.nan, np.nan),
     ) -> None:
-        """Take a mask, be it empty, by its logits in the square."""
+        """Take a mask by its logits in the square."""
         columns = Columns.of_mask(square, self.frame, MASK_THRESHOLD)
-        self._append(columns.rle(MASK_THRESHOLD), iou, stability, point_xy)
-
-    def add_columns(
-        self, columns: Columns, iou: float, stability: float, point_xy: Sequence[float]
-    ) -> int | None:
-        """Take a mask whose columns are known already, unless it has no pixel.
-
-        Returns:
-            Its place in the list; None if it is empty.
-        """
-        rle = columns.rle(MASK_THRESHOLD)
-        if rle.area_px == 0:
-            return None
-        self._append(rle, iou, stability, point_xy)
-        return len(self._rles) - 1
-
-    def rle(self, place: int) -> Rle:
-        """The mask at a place."""
-        return self._rles[place]
-
-    def _append(self, rle: Rle, iou: float, stability: float, point_xy: Sequence[float]) -> None:
-        self._rles.append(rle)
+        self._rles.append(columns.rle(MASK_THRESHOLD))
         self._iou.append(iou)
         self._stability.append(stability)
         self._points_xy.append(point_xy)
 
     def masks(self) -> Masks:
         """All masks, in the order in which they came."""
-        return Masks(
-            rles=list(self._rles),
-            iou=np.array(self._iou, np.float32),
-            stability=np.array(self._stability, np.float32),
-            boxes_xyxy=np.array([r.box_xyxy() for r in self._rles], np.int32).reshape(-1, 4),
-            areas_px=np.array([r.area_px for r in self._rles], np.int64),
-            points_xy=np.array(self._points_xy, np.float32).reshape(-1, 2),
-        )
+        return masks_of(self._rles, self._iou, self._stability, self._points_xy)
+
+
+def masks_of(
+    rles: Sequence[Rle],
+    iou: Sequence[float],
+    stability: Sequence[float],
+    points_xy: Sequence[Sequence[float]],
+) -> Masks:
+    """Masks with their boxes and areas."""
+    return Masks(
+        rles=list(rles),
+        iou=np.array(iou, np.float32),
+        stability=np.array(stability, np.float32),
+        boxes_xyxy=np.array([r.box_xyxy() for r in rles], np.int32).reshape(-1, 4),
+        areas_px=np.array([r.area_px for r in rles], np.int64),
+        points_xy=np.array(points_xy, np.float32).reshape(-1, 2),
+    )
 
 
 def masks_at(masks: Masks, places: npt.NDArray[np.integer]) -> Masks:

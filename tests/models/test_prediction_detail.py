@@ -68,9 +68,10 @@ def test_probabilities_are_means_over_cells(window_px: int, size_hw: tuple[int, 
 def test_features_of_one_window_lie_where_they_were_computed():
     image = picture(64, 96)
     detail = detail_of(BrightnessModel(), image, PredictConfig())
-    assert detail.features is not None
-    assert detail.features_cover_hw_px == (64, 96)
-    npt.assert_allclose(detail.features, cell_means(image.transpose(2, 0, 1) / 255), atol=2e-3)
+    features, covers_hw_px = detail.features, detail.features_cover_hw_px
+    assert features is not None
+    assert tuple(covers_hw_px) == (64, 96)
+    npt.assert_allclose(features, cell_means(image.transpose(2, 0, 1) / 255), atol=2e-3)
 
 
 def test_features_of_several_windows_lie_at_most_a_cell_beside():

@@ -15,8 +15,8 @@ from tests.models.fakes import RedModel
 
 # Of the two rows the upper is surely 0, the lower surely 1; the last column is in doubt.
 REDS = np.array([[0, 0, 0, 110], [255, 255, 255, 140]], np.uint8)
-UPPER = [[1, 1, 1, 1], [0, 0, 0, 0]]
-LOWER = [[0, 0, 0, 0], [1, 1, 1, 1]]
+UPPER = np.array([[1, 1, 1, 1], [0, 0, 0, 0]])
+LOWER = np.array([[0, 0, 0, 0], [1, 1, 1, 1]])
 SELECT = SelectConfig(thresholds=0.9)
 AGGREGATE = AggregateConfig()
 

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from models.torchvision_operators import ensure_torchvision_operators, greedy_nms
 
 
-def keep_one_by_one(boxes, scores, iou_threshold):
+def keep_one_by_one(boxes: Any, scores: Any, iou_threshold: float) -> Any:
     """The definition: by falling score, a box stays if it overlaps none that has stayed."""
     kept: list[int] = []
     for place in sorted(range(len(boxes)), key=lambda n: (-scores[n], n)):

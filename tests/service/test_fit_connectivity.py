@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from models.connectivity import source_fit
+from models.connectivity.classifier import fit_prior
 from models.connectivity.training import TrainingSettings
 from storage.objects import model_key
 from tests.support.api import (
@@ -29,8 +30,7 @@ QUICK = TrainingSettings(most_rounds=2, round_steps=2, hidden=8)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    fit = partial(source_fit.fit_prior, settings=QUICK)
-    monkeypatch.setattr(source_fit, "fit_prior", fit)
+    monkeypatch.setattr(source_fit, "fit_prior", partial(fit_prior, settings=QUICK))
 
 
 @pytest.fixture

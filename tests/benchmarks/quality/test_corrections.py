@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality import correction_trials, corrections
+from benchmarks.quality.command_line import open_data
 from benchmarks.quality.local_labeller import LocalLabeller
 from models.bundle import write_bundle
 from models.connectivity.correction import fit_correction
@@ -54,7 +55,7 @@ def test_without_truth_the_labels_of_the_target_stay_closed(command, tmp_path):
 
 def test_the_confusion_is_that_of_the_labelled_source(command, tmp_path, monkeypatch):
     options = corrections._parser().parse_args(command)
-    data = corrections.open_data(options)
+    data = open_data(options)
     monkeypatch.setattr(
         LocalLabeller,
         "predicted",

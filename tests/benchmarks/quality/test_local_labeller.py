@@ -53,11 +53,14 @@ def test_stages_over_one_set_share_predictions_and_proposals(
 ):
     tiles = TileRegionModel()
     labeller._region_models["tiles"] = RememberingRegionModel(tiles)
-    looked = []
+    looked: list[int] = []
     forward = labeller._models["m"].forward
-    monkeypatch.setattr(
-        labeller._models["m"], "forward", lambda batch: (looked.append(1), forward(batch))[1]
-    )
+
+    def looking(batch):
+        looked.append(1)
+        return forward(batch)
+
+    monkeypatch.setattr(labeller._models["m"], "forward", looking)
     out = LabelFolder(tmp_path / "out")
     for stage in ("psa", "psa_scc"):
         labeller.label_images(images, "m", region_pipeline(REGIONS[stage], "tiles"), out)

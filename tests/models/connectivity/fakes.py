@@ -64,6 +64,7 @@ class DrawnRegionModel:
         if self.answers is not None:
             return self.answers
         drawings = []
+        assert prompts.boxes_xyxy is not None
         for x0, y0, x1, y1 in np.rint(prompts.boxes_xyxy).astype(int):
             drawing = np.zeros(embedding.size_hw, np.uint8)
             drawing[y0 : y1 + 1, x0 : x1 + 1] = 1

@@ -32,7 +32,9 @@ class Toy:
             sample_of(self.regions(image), f"image {image}", seed)
             for image in np.unique(self.images)
         ]
-        return merge_parts(parts)
+        merged = merge_parts(parts)
+        assert merged is not None
+        return merged
 
     def regions(self, image: int) -> Regions:
         rows = self.images == image
