@@ -6,12 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.promptable.base import Masks, ProposalConfig
 from models.promptable.frame import Columns, Frame
 from models.promptable.lazy_suppression import Boxes, suppress_lazily
-from models.promptable.settling import MASK_THRESHOLD, masks_of
+from models.promptable.settling import MASK_THRESHOLD, masks_of, square_batches
 from models.rle import Rle
 
 # Beyond this, masks become run-length codes at once.
@@ -55,19 +54,20 @@ class Candidates:
 
     def take(self, batch: Answered) -> None:
         """Add the masks of a batch, but for those that are empty."""
-        height, width = self._frame.low_hw
-        # The last pixels of the image may lean on a row or column further.
-        seen = batch.low[:, : height + 1, : width + 1] > MASK_THRESHOLD
-        places = seen.any(2).any(1).nonzero()[:, 0]
-        inner, outer = self._bounds(seen[places])
-        self._inner += list(inner)
-        self._outer += list(outer)
         iou, points_xy = batch.iou.tolist(), batch.points_xy.tolist()
-        for place in places.tolist():
-            # A copy: a view would hold the whole batch.
-            self._low.append(batch.low[place].clone())
-            self._iou.append(iou[place])
-            self._points_xy.append(points_xy[place])
+        place = 0
+        for squares in square_batches(self._frame, batch.low):
+            seen = squares > MASK_THRESHOLD
+            inner, outer = self._bounds(seen)
+            for index, occupied in enumerate(seen.any(2).any(1).tolist(), start=place):
+                if occupied:
+                    # A copy: a view would hold the whole batch.
+                    self._low.append(batch.low[index].clone())
+                    self._iou.append(iou[index])
+                    self._points_xy.append(points_xy[index])
+                    self._inner.append(inner[index - place])
+                    self._outer.append(outer[index - place])
+            place += len(squares)
         held = 4 * self._frame.low_px**2 * (len(self._low) - self._held_from)
         if held > _HELD_BYTES:
             for index in range(self._held_from, len(self._low)):
@@ -95,25 +95,28 @@ class Candidates:
         )
 
     def _bounds(self, seen: Tensor) -> tuple[Boxes, Boxes]:
-        """Boxes (M, 4) inside and around the outermost pixels of masks at low resolution.
+        """Boxes (M, 4) inside and around the outermost pixels of masks in the square.
 
-        Every pixel of the image is a mean of the low ones around it. So there is none of the mask
-        beyond the middle of the next low pixel outside it; and one that lies near the middle of a
-        low pixel is of the mask where that one and all its neighbours are.
+        A pixel of the image is a mean of the four of the square around it. So there is none of the
+        mask beyond the middle of the next one outside it; and where four neighbours are of it, all
+        pixels of the image between their middles are, of which there is one unless the image is
+        smaller than in the square.
         """
         height, width = self._frame.size_hw
-        covers = self._frame.covers_hw_px
-        scale = np.array([covers[1], covers[0], covers[1], covers[0]]) / self._frame.low_px
+        used = self._frame.used_hw
+        scale = np.array([width, height, width, height]) / (used[1], used[0], used[1], used[0])
         limits = np.array([width, height, width, height]) - 1
         outermost = boxes_of(seen).cpu().numpy() - (0, 0, 1, 1)
         outer = ((outermost + (-0.5, -0.5, 1.5, 1.5)) * scale - 0.5).clip(0, limits)
-        # Beyond the edge of the grid there is nothing that could disagree.
-        deep = F.max_pool2d((~seen)[:, None].float(), 3, stride=1, padding=1)[:, 0] == 0
-        innermost = boxes_of(deep).cpu().numpy() - (0, 0, 1, 1)
-        inner = (innermost + 0.5) * scale - 0.5 + (0.5, 0.5, -0.5, -0.5)
-        unknown = ~deep.any(2).any(1).cpu().numpy() | (scale.min() < 1)
-        inner[unknown] = (width, height, 0, 0)
-        return inner.clip(0, limits), outer
+        if min(used) < 2 or scale.min() < 1:
+            return np.tile([width, height, 0.0, 0], (len(seen), 1)), outer
+        blocks = seen[:, 1:, 1:] & seen[:, 1:, :-1] & seen[:, :-1, 1:] & seen[:, :-1, :-1]
+        innermost = boxes_of(blocks).cpu().numpy()
+        inner = (innermost + 0.5) * scale - 0.5 + (1, 1, -1, -1)
+        # Before the first middle, and after the last, the image is as there.
+        inner = np.where(innermost == (0, 0, used[1] - 1, used[0] - 1), (0, 0, *limits[2:]), inner)
+        inner[~blocks.any(2).any(1).cpu().numpy()] = (width, height, 0, 0)
+        return inner, outer
 
     def _true_box(self, index: int) -> Boxes | None:
         if index not in self._rles:

@@ -28,7 +28,8 @@ def suppress_lazily(
         iou_threshold: a box is dropped if its IoU with a kept one is larger.
         true_box: gives the true box (4,) of an index; None if there is none, which neither stays
             nor suppresses another. Asked at most once for each.
-        stays: whether a box that nothing suppresses is good enough to stay, and to suppress others.
+        stays: whether one that nothing suppresses, if its box is there, is good enough to stay and
+            to suppress others.
     """
     inner, outer = inner_xyxy.copy(), outer_xyxy.copy()
     known, gone = np.zeros((2, len(scores)), dtype=bool)
@@ -47,7 +48,7 @@ def suppress_lazily(
     kept: list[int] = []
     while len(rest):
         best, rest = int(rest[0]), rest[1:]
-        if not know(best) or not stays(best):
+        if not stays(best) or not know(best):
             continue
         kept.append(best)
         surely, perhaps = _overlaps(outer[best], inner[rest], outer[rest], iou_threshold)

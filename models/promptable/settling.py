@@ -29,6 +29,13 @@ def prompts_at_once(architecture: SamArchitecture, device: torch.device) -> int:
     return max(_FEWEST, min(_MOST, budget // per_prompt))
 
 
+def square_batches(frame: Frame, low: Tensor) -> Iterator[Tensor]:
+    """Masks float [M, low, low] at the square's resolution, a few at a time, in order."""
+    at_once = max(1, _SQUARES_BYTES // (4 * frame.square_px**2))
+    for start in range(0, len(low), at_once):
+        yield frame.in_square(low[start : start + at_once])
+
+
 class MaskList:
     """Masks of one image, gathered one by one as run-length codes."""
 
@@ -41,9 +48,8 @@ class MaskList:
 
     def squares(self, low: Tensor) -> Iterator[Tensor]:
         """Each mask of float [M, low, low] at the square's resolution, in order."""
-        at_once = max(1, _SQUARES_BYTES // (4 * self.frame.square_px**2))
-        for start in range(0, len(low), at_once):
-            yield from self.frame.in_square(low[start : start + at_once])
+        for batch in square_batches(self.frame, low):
+            yield from batch
 
     def add(
         self,
