@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from models.promptable.base import Masks, ProposalConfig
 from models.promptable.frame import Columns, Frame
@@ -14,7 +15,7 @@ from models.promptable.settling import MASK_THRESHOLD, masks_of, square_batches
 from models.rle import Rle
 
 # Beyond this, masks become run-length codes at once.
-_HELD_BYTES = 64 * 2**20
+_HELD_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Candidates:
 
     def __init__(self, frame: Frame, config: ProposalConfig) -> None:
         self._frame, self._config = frame, config
+        # The last pixels of the image may lean on one row or column beyond it; padding is not held.
+        self._low_hw = [min(side + 1, frame.low_px) for side in frame.low_hw]
         self._low: list[Tensor | None] = []
         self._rles: dict[int, Rle] = {}
         self._stability: dict[int, float] = {}
@@ -55,6 +58,7 @@ class Candidates:
     def take(self, batch: Answered) -> None:
         """Add the masks of a batch, but for those that are empty."""
         iou, points_xy = batch.iou.tolist(), batch.points_xy.tolist()
+        height, width = self._low_hw
         place = 0
         for squares in square_batches(self._frame, batch.low):
             seen = squares > MASK_THRESHOLD
@@ -62,13 +66,13 @@ class Candidates:
             for index, occupied in enumerate(seen.any(2).any(1).tolist(), start=place):
                 if occupied:
                     # A copy: a view would hold the whole batch.
-                    self._low.append(batch.low[index].clone())
+                    self._low.append(batch.low[index, :height, :width].clone())
                     self._iou.append(iou[index])
                     self._points_xy.append(points_xy[index])
                     self._inner.append(inner[index - place])
                     self._outer.append(outer[index - place])
             place += len(squares)
-        held = 4 * self._frame.low_px**2 * (len(self._low) - self._held_from)
+        held = 4 * height * width * (len(self._low) - self._held_from)
         if held > _HELD_BYTES:
             for index in range(self._held_from, len(self._low)):
                 self._lay_out(index, with_stability=True)
@@ -137,7 +141,9 @@ class Candidates:
     def _lay_out(self, index: int, *, with_stability: bool) -> None:
         low = self._low[index]
         assert low is not None
-        (square,) = self._frame.in_square(low[None])
+        missing_hw = [self._frame.low_px - side for side in self._low_hw]
+        padded = F.pad(low[None], (0, missing_hw[1], 0, missing_hw[0]))
+        (square,) = self._frame.in_square(padded)
         offset = self._config.stability_offset if with_stability else 0.0
         columns = Columns.of_mask(square, self._frame, MASK_THRESHOLD - offset)
         if index not in self._rles:
