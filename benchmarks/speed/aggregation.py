@@ -156,6 +156,8 @@ def peak_memory(size_hw: tuple[int, int], points_per_side: int, threads: int) ->
     """
     torch.set_num_threads(threads)
     model, weights = _region_model()
+    # Before anything that leaves memory behind: scene and thresholds count as well.
+    resting = psutil.Process().memory_info().rss
     task, _ = _task(model, weights, AggregationPlan(size_hw, points_per_side, 1))
     share = min(1.0, MEMORY_PROPOSALS / (3 * points_per_side**2))
     iou, _ = _looks(model, task.image, points_per_side)
@@ -166,12 +168,11 @@ def peak_memory(size_hw: tuple[int, int], points_per_side: int, threads: int) ->
         least_stability=0.0,
         nms_iou=1.0,
     )
-    resting = psutil.Process().memory_info().rss
     embedding = model.encode(task.image)
     proposals = model.proposals(embedding, config)
     answers = model.masks(embedding, task.prompts)
     _miou(model, task, proposals, answers)
-    # Kibibytes, and the highest of the process's life: it has done nothing larger before.
+    # Kibibytes, and the highest of the process's life.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
         "proposals": len(proposals),
