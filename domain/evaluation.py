@@ -3,35 +3,13 @@
 from sqlalchemy.orm import Session
 
 from api_schemas.jobs import EvaluateJobCreate
-from api_schemas.problems import Gone, NotFound, OntologyMismatch, StateConflict, ValidationProblem
+from api_schemas.problems import NotFound, OntologyMismatch, StateConflict, ValidationProblem
 from domain import job_states, jobs, models
+from domain.annotated_jobs import get_set
 from domain.job_fields import common_fields, resolve_pipeline
 from storage.catalog import evaluation_annotations
-from storage.catalog.annotations import get_annotation_set
-from storage.catalog.locks import hold
 from storage.catalog.models import get_version as get_version_row
 from storage.catalog.tables import LOCAL, AnnotationSetRow, JobRow, ModelVersionRow
-
-
-def get_evaluation_set(session: Session, annotation_set_id: str) -> AnnotationSetRow:
-    """Return an annotation set that may be evaluated against, kept from being deleted meanwhile.
-
-    Raises:
-        NotFound: unknown set.
-        Gone: it was deleted.
-        StateConflict: its purpose is another one.
-    """
-    row = get_annotation_set(session, annotation_set_id)
-    if row is None:
-        raise NotFound(f"There is no annotation set '{annotation_set_id}'.")
-    if hold(session, row).deleted_at is not None:
-        raise Gone(f"Annotation set '{annotation_set_id}' was deleted. Upload the labels again.")
-    if row.purpose != "evaluation":
-        raise StateConflict(
-            f"Annotation set '{row.id}' was uploaded with purpose '{row.purpose}'. Evaluate jobs "
-            "read only sets with purpose 'evaluation'; upload the labels again with that purpose."
-        )
-    return row
 
 
 def create_evaluate(
@@ -45,7 +23,7 @@ def create_evaluate(
     Raises:
         ProblemError: unknown set, job or model; both or neither given; classes that differ.
     """
-    truth = get_evaluation_set(session, request.annotation_set)
+    truth = get_set(session, request.annotation_set, "evaluation", "Evaluate jobs read")
     if (request.model is None) == (request.labels_of_job is None):
         raise ValidationProblem("Give either `model` or `labels_of_job`, not both and not neither.")
     pipeline, pipeline_name = None, None
