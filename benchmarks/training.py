@@ -104,7 +104,7 @@ def train_segmenter(
     weights = None if class_weights is None else torch.tensor(class_weights).float()
     first_step = _resume(checkpoint, settings, model, optimizer)
     model.train()
-    with _bar(progress) as bar:
+    with training_bar(progress, "steps") as bar:
         task = bar.add_task("train", total=steps, completed=first_step, loss=math.nan, rate=0.0)
         for step in range(first_step, steps):
             images, labels = _batch(dataset, step, seed, batch_size, crop_hw, augmentation)
@@ -210,12 +210,13 @@ def _resume(
     return int(state["step"])
 
 
-def _bar(shown: bool) -> Progress:
+def training_bar(shown: bool, unit: str) -> Progress:
+    """A bar with loss, rate in `unit` a second, and time left."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[rate]:.1f} steps/s"),
+        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[rate]:.1f} " + unit + "/s"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -54,9 +54,11 @@ def export_nano(checkpoint: Path, folder: Path) -> Path:
     """Write the network trained on generated scenes as a region model, float16.
 
     Raises:
-        ValueError: it is larger than 8 MB.
+        ValueError: it is larger than 8 MB, or was fine-tuned on something else.
     """
     trained = read_checkpoint(checkpoint)
+    if trained.settings["fine_tuned"]:
+        raise ValueError(f"{checkpoint} was not trained on generated scenes alone")
     facts = facts_of(trained)
     facts["scenes"] = facts.pop("images")
     provenance = {

@@ -52,7 +52,13 @@ def fine_tune(
     inputs = {"initial": weights_digest(sam.state_dict()), "source_digest": source.digest()}
     checkpoint = cache / f"fine-tuned-{_key({**inputs, **vars(config)})}.ckpt"
     train_region_model(
-        FolderSources(source), architecture, config, checkpoint, sam.state_dict(), progress
+        FolderSources(source),
+        architecture,
+        config,
+        checkpoint,
+        sam.state_dict(),
+        progress,
+        fine_tuned=True,
     )
     trained = read_checkpoint(checkpoint)
     provenance = {

@@ -14,14 +14,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from segment_anything.modeling import Sam
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.region_model.initial import focus_cross_attention
 from benchmarks.region_model.losses import affinity_loss, prompt_loss
 from benchmarks.region_model.samples import Sample, Source, draw_sample
-from benchmarks.training import schedule
+from benchmarks.training import schedule, training_bar
 from models.promptable.decoding import all_masks, answer_prompts
 from models.promptable.sam_architecture import SamArchitecture, build_sam
 
@@ -102,6 +94,7 @@ def train_region_model(
     checkpoint: Path | None,
     initial: dict[str, Tensor] | None = None,
     progress: bool = True,
+    fine_tuned: bool = False,
 ) -> Sam:
     """The trained network: the moving average of its weights, in evaluation mode, on the CPU.
 
@@ -112,6 +105,8 @@ def train_region_model(
         checkpoint: file to save to and, if it exists, to resume from; None for neither.
         initial: state dict to start from, for fine-tuning.
         progress: show a bar with loss, rate and time left.
+        fine_tuned: whether the sources are others than those that `initial` was trained on; noted
+            in the checkpoint.
 
     Raises:
         ValueError: there are no images, or the checkpoint belongs to a run with other settings.
@@ -132,11 +127,12 @@ def train_region_model(
         groups, lr=config.learning_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
     )
     settings = {**vars(config), "architecture": architecture.to_dict(), "images": len(sources)}
+    settings["fine_tuned"] = fine_tuned
     settings["initial"] = None if initial is None else weights_digest(initial)
     first_step = _resume(checkpoint, settings, model, average, optimizer)
     model.train()
     batches = _batches(sources, architecture.image_px, config, first_step)
-    with _bar(progress) as bar:
+    with training_bar(progress, "images") as bar:
         task = bar.add_task("train", total=config.steps, completed=first_step, loss=0.0, rate=0.0)
         smooth = math.nan
         for step, batch in enumerate(batches, start=first_step):
@@ -315,15 +311,3 @@ def _resume(
     average.update(content["average"])
     optimizer.load_state_dict(content["optimizer"])
     return int(content["step"])
-
-
-def _bar(progress: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}, {task.fields[rate]:.1f} images/s"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        disable=not progress,
-    )

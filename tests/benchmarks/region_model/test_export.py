@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from benchmarks.region_model.export import export_nano, read_checkpoint
 from benchmarks.region_model.training import TrainingConfig, train_region_model
 from benchmarks.scenes import GENERATOR_VERSION
 from models.promptable.folder import load_region_model
-from tests.benchmarks.region_model.tiny import ARCHITECTURE, tiny_sources
+from tests.benchmarks.region_model.tiny import ARCHITECTURE, random_sam, tiny_sources
 
 CONFIG = TrainingConfig(steps=2, seed=1, batch_size=1, checkpoint_every_steps=1)
 
@@ -39,6 +40,7 @@ def test_average_of_the_checkpoint_becomes_a_region_model_in_float16(checkpoint,
         "decoder_factor": CONFIG.decoder_factor,
         "checkpoint_every_steps": 1,
         "scenes": 2,
+        "fine_tuned": False,
         "initial": None,
         "torch": torch.__version__,
     }
@@ -56,3 +58,14 @@ def test_weights_that_are_too_large_are_not_written(checkpoint, tmp_path, monkey
     with pytest.raises(ValueError, match="MB"):
         export_nano(checkpoint, tmp_path / "nano")
     assert not (tmp_path / "nano").exists()
+
+
+def test_fine_tuned_weights_are_not_those_of_generated_scenes(tmp_path):
+    path = tmp_path / "tuned.ckpt"
+    config = replace(CONFIG, steps=1)
+    start = random_sam().state_dict()
+    train_region_model(
+        tiny_sources(1), ARCHITECTURE, config, path, start, progress=False, fine_tuned=True
+    )
+    with pytest.raises(ValueError, match="generated scenes"):
+        export_nano(path, tmp_path / "nano")

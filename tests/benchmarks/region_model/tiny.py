@@ -5,22 +5,10 @@ import torch
 from segment_anything.modeling import Sam
 
 from benchmarks.region_model.samples import Source
-from models.promptable.sam_architecture import SamArchitecture, build_sam
+from models.promptable.sam_architecture import build_sam
+from tests.models.promptable.tiny import TINY
 
-ARCHITECTURE = SamArchitecture(
-    encoder_dim=32,
-    encoder_depth=2,
-    encoder_heads=2,
-    global_attention=(1,),
-    image_px=64,
-    patch_px=8,
-    window=4,
-    mlp_ratio=2.0,
-    prompt_dim=16,
-    decoder_heads=2,
-    decoder_mlp_dim=32,
-    iou_hidden_dim=16,
-)
+ARCHITECTURE = TINY
 
 
 def random_sam(seed: int = 0) -> Sam:
