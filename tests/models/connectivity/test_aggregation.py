@@ -1,5 +1,6 @@
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,19 +19,19 @@ PUBLIC_CODE = AggregateConfig(variant="public-code")
 STUFF = ("stuff", "stuff", "stuff")
 
 
-def label_of(*rows):
+def label_of(*rows: Any) -> Any:
     return np.array([[255 if c == "." else int(c) for c in row] for row in rows], np.uint8)
 
 
-def drawing(*rows):
+def drawing(*rows: Any) -> Any:
     return np.array([[c == "#" for c in row] for row in rows], np.uint8)
 
 
-def rows_of(label):
+def rows_of(label: Any) -> Any:
     return ["".join("." if c == 255 else str(c) for c in row) for row in label]
 
 
-def grown(kept, model, kinds=STUFF, config=OURS, weight=1.0):
+def grown(kept: Any, model: Any, kinds: Any = STUFF, config: Any = OURS, weight: Any = 1.0) -> Any:
     weights = np.broadcast_to(np.float32(weight), kept.shape)
     return aggregate(kept, weights, embedding_of(kept.shape), model, kinds, config)
 
@@ -119,7 +120,7 @@ class TestPainting:
         config = AggregateConfig(variant=variant, start=start)
         before = kept.copy()
         results = []
-        for order in (range(len(drawings)), rng.permutation(len(drawings))):
+        for order in (list(range(len(drawings))), rng.permutation(len(drawings)).tolist()):
             model = DrawnRegionModel(taken(proposals, order))
             kinds = ("stuff", "stuff", "thing")
             results.append(aggregate(kept, weight, embedding_of(kept.shape), model, kinds, config))
@@ -199,6 +200,7 @@ class TestPrompts:
         found = grown(self.KEPT, model, self.KINDS, replace(OURS, start="nothing"))
         (asked,) = model.asked
         assert len(asked) == 3
+        assert asked.points_xy is not None
         assert asked.points_xy.shape == (3, 2, 2)
         assert model.grids == []  # no kept pixel is stuff
         assert found.label[3, 3] == found.label[12, 22] == 1
@@ -251,7 +253,7 @@ class TestPrompts:
         neither = DrawnRegionModel(masks_of([np.ones((20, 30))]))
         found = grown(kept, neither, self.KINDS, replace(OURS, align="none", prompt="none"))
         assert (found.label == kept).all()
-        assert neither.asked == neither.grids == []
+        assert (neither.asked, neither.grids) == ([], [])
 
     def test_the_grid_is_asked_for_as_configured(self):
         kept = np.zeros((4, 4), np.uint8)
@@ -271,7 +273,7 @@ class TestUnusualInput:
         assert (found.label == 255).all()
         assert not found.pieces.any()
         assert found.quality.shape == (0,)
-        assert model.asked == model.grids == []
+        assert (model.asked, model.grids) == ([], [])
 
     @pytest.mark.parametrize("proposals", [Masks(), masks_of([np.zeros((3, 4))])])
     def test_without_masks_the_kept_pixels_are_the_label(self, proposals):

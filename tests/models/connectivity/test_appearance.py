@@ -1,3 +1,5 @@
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -48,7 +50,7 @@ def test_one_region_that_is_the_whole_image():
     assert found[0, SHAPE].tolist() == [pytest.approx(np.log(9)), 0, 1, 0.5, 0.5, 1]
 
 
-def by_hand(components, classes, num_classes, image, i):
+def by_hand(components: Any, classes: Any, num_classes: Any, image: Any, i: Any) -> Any:
     """Colour, shape and border of region i + 1, pixel by pixel."""
     mask = components == i + 1
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) / 100

@@ -1,3 +1,5 @@
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from models.connectivity.boxes import box_iou, grown_boxes, offset_boxes
 
 
-def corners(x0, y0, x1, y1):
+def corners(x0: Any, y0: Any, x1: Any, y1: Any) -> Any:
     return np.array([[x0, y0], [x1, y0], [x0, y1], [x1, y1]], np.int32)
 
 

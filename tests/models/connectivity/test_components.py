@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ LABELS = hnp.arrays(
 )
 
 
-def flooded(label, pieces):
+def flooded(label: Any, pieces: Any) -> Any:
     """Components by growing from each pixel to its eight neighbours, one at a time."""
     found = np.zeros(label.shape, np.int32)
     count = 0

@@ -1,6 +1,7 @@
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def prior():
     return fit_prior(other.features, other.given, other.true, images, CLASSES, settings=QUICK)
 
 
-def fates(fit, found):
+def fates(fit: Any, found: Any) -> Any:
     """Decisions on all regions of a toy, in its order."""
     decisions = np.zeros(len(found.given), np.uint8)
     after = np.zeros(len(found.given), np.uint8)
@@ -76,12 +77,13 @@ def test_the_posterior_and_the_probability_of_what_is_written(found, own):
     written = result.decisions != REJECTED
     assert (result.probability[written] > 0.5).mean() > 0.9
     assert (result.probability[result.decisions == RELABELLED] > 0.95).all()
-    assert (result.posterior.dtype, result.probability.dtype) == (np.float32, np.float32)
+    assert {result.posterior.dtype, result.probability.dtype} == {np.dtype(np.float32)}
 
 
 def test_a_fit_is_plain_json_and_depends_on_the_sample_alone(found, own):
     parts = [sample_of(found.regions(i), f"image {i}", 0) for i in np.unique(found.images)]
     shuffled = merge_parts([*parts[::-1], parts[3]])
+    assert shuffled is not None
     again = fit_correction(shuffled, ENOUGH, settings=QUICK)
     text = json.dumps(own.to_dict(), allow_nan=False)
     assert json.dumps(again.to_dict()) == text
@@ -176,6 +178,7 @@ def test_regions_of_one_class_and_fewer_regions_than_classes():
     fit = fit_correction(one_class, config, settings=QUICK)
     assert (fit.decided_by, fit.reason.split(";")[0]) == ("none", "all regions are of one class")
     few = merge_parts([sample_of(toy(count=3).regions(i), f"image {i}", 0) for i in range(60)])
+    assert few is not None
     assert 1 < len(few) < CLASSES
     fit = fit_correction(few, config, settings=QUICK)
     assert "images of one fold" in fit.reason
@@ -240,6 +243,7 @@ class TestPool:
         regions = found.regions(5)
         result = apply_correction(fit, regions, "image 5")
         key = image_key("image 5")
+        assert fit.classifier is not None
         own = fit.classifier.probabilities(
             fit.classifier.scores(regions.features, regions.classes, key)
         )
@@ -261,6 +265,7 @@ class TestPool:
         assert fit.reason == "the job's classifier was pooled with the segmenter's probabilities"
         regions = found.regions(5)
         key = image_key("image 5")
+        assert fit.classifier is not None
         own = fit.classifier.probabilities(
             fit.classifier.scores(regions.features, regions.classes, key)
         )

@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from models.connectivity.crops import (
 from models.connectivity.extraction import regions_of
 from models.connectivity.features import Pixels
 from models.errors import ModelRefused
+from models.ontology import Ontology
 from models.rle import Rle
 from models.segmentation.base import SegmentationOutput
 from tests.models.connectivity.region_toys import regions_of_vectors
@@ -69,12 +71,14 @@ class Colours:
     """A segmenter whose features are the colours of every fourth pixel."""
 
     device = CPU
+    ontology = Ontology.from_names("halves", ["left", "right"])
+    has_batch_statistics = False
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> SegmentationOutput:
         return SegmentationOutput(images, images[:, :, 1::4, 1::4])
 
 
-def two_halves():
+def two_halves() -> Any:
     """The left half red, the right half blue, as two regions."""
     image = np.zeros((256, 512, 3), np.uint8)
     image[:, :256, 0], image[:, 256:, 2] = 255, 255

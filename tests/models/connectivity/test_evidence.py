@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tests.models.connectivity.test_extraction import LABEL, P_MAX, aggregation,
 NAMES = ("boxes_xyxy", "areas_px", "classes", "votes", "quality", "confidence")
 
 
-def evidence():
+def evidence() -> Any:
     return RegionEvidence(
         regions_of(aggregation(), pixels(), 3),
         LABEL,
@@ -29,7 +30,7 @@ def evidence():
     )
 
 
-def through_a_file(arrays):
+def through_a_file(arrays: Any) -> Any:
     file = io.BytesIO()
     np.savez(file, **arrays)
     file.seek(0)
@@ -37,7 +38,7 @@ def through_a_file(arrays):
         return dict(loaded)
 
 
-def assert_same(found, expected):
+def assert_same(found: Any, expected: Any) -> Any:
     for name in NAMES:
         one, other = getattr(found.regions, name), getattr(expected.regions, name)
         assert one.dtype == other.dtype

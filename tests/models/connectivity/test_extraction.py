@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,16 +17,16 @@ PIECES = np.array([[0, 0, 1, 0], [0, 1, 1, 0], [0, 0, 2, 2]], np.int32)
 P_MAX = np.array([[0.5, 0.7, 0.9, 0.1], [0.6, 0.9, 0.6, 0.1], [1, 1, 0.5, 0.5]], np.float32)
 
 
-def aggregation(label=LABEL, pieces=PIECES, quality=(0.8, 0.3)):
+def aggregation(label: Any = LABEL, pieces: Any = PIECES, quality: Any = (0.8, 0.3)) -> Any:
     return SimpleNamespace(label=label, pieces=pieces, quality=np.array(quality, np.float32))
 
 
-def pixels(kept=LABEL, p_max=P_MAX, segmenter=None):
+def pixels(kept: Any = LABEL, p_max: Any = P_MAX, segmenter: Any = None) -> Any:
     image = np.zeros((*kept.shape, 3), np.uint8)
     return Pixels(image, kept, p_max, p_max, segmenter=segmenter)
 
 
-def painted(regions):
+def painted(regions: Any) -> Any:
     label = np.full(regions.size_hw, 255, np.uint8)
     for rle, class_id in zip(regions.rles, regions.classes, strict=True):
         label[rle.decode()] = class_id
@@ -42,11 +43,11 @@ def painted(regions):
 )
 def test_masks_of_all_components_at_once_are_as_one_by_one(values):
     numbers, components = np.unique(np.append(values, 0), return_inverse=True)
-    components = components[:-1].reshape(values.shape).astype(np.int32)
-    found = component_rles(components, len(numbers) - 1)
+    numbered = np.asarray(components[:-1].reshape(values.shape), np.int32)
+    found = component_rles(numbered, len(numbers) - 1)
     assert len(found) == len(numbers) - 1
     for i, rle in enumerate(found):
-        expected = Rle.encode(components == i + 1)
+        expected = Rle.encode(numbered == i + 1)
         assert rle.size_hw == expected.size_hw
         assert rle.counts.tolist() == expected.counts.tolist()
         assert rle.counts.dtype == np.uint32
@@ -54,7 +55,8 @@ def test_masks_of_all_components_at_once_are_as_one_by_one(values):
 
 def test_regions_are_of_one_class_and_one_piece():
     regions = regions_of(aggregation(), pixels(), 3)
-    assert (regions.classes.dtype, regions.quality.dtype) == (np.uint8, np.float32)
+    assert regions.classes.dtype == np.uint8
+    assert regions.quality.dtype == np.float32
     found = sorted(
         (int(c), round(float(q), 3), rle.pixels().tolist())  # places count down columns of three
         for c, q, rle in zip(regions.classes, regions.quality, regions.rles, strict=True)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -24,7 +26,7 @@ WEIGHT = np.array([[0.5, 1, 1, 1], [0.5, 0.25, 0.25, 1], [1, 1, 1, 1]], np.float
 QUALITY = np.array([1.0, 0.5, 0.25], np.float32)
 
 
-def pixels(**given):
+def pixels(**given: Any) -> Any:
     facts = {
         "image": np.full((3, 4, 3), 90, np.uint8),
         "kept": KEPT,
@@ -34,7 +36,7 @@ def pixels(**given):
     return Pixels(**{**facts, **given})
 
 
-def placed(feature_map, size_hw):
+def placed(feature_map: Any, size_hw: Any) -> Any:
     """The features of each pixel, [C, H, W]: the brute-force reference."""
     channels, cells_h, cells_w = feature_map.features.shape
     height, width = size_hw
@@ -88,7 +90,7 @@ def test_pixels_out_of_reach_of_a_mask_do_not_change_its_vector():
     components[0, 11] = 2
     image = torch.rand(3, 9, 12)
 
-    def pooled(seen):
+    def pooled(seen: Any) -> Any:
         with torch.no_grad():
             return mean_over_regions(components, 2, FeatureMap(encoder(seen[None])[0], (9, 12)))
 

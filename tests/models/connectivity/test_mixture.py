@@ -1,5 +1,6 @@
 import json
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,19 +13,27 @@ from models.connectivity.mixture import TwoGaussians, fit_two_gaussians
 LOSSES = hnp.arrays(np.float64, st.integers(2, 40), elements=st.floats(0, 20, width=32))
 
 
-def two_groups(low=0.5, high=3.0, deviation=0.2, counts=(300, 100)):
+def two_groups(
+    low: Any = 0.5, high: Any = 3.0, deviation: Any = 0.2, counts: Any = (300, 100)
+) -> Any:
     rng = np.random.default_rng(0)
     groups = [rng.normal(mean, deviation, n) for mean, n in zip((low, high), counts, strict=True)]
     return np.concatenate(groups)
 
 
+def found_in(losses: Any) -> TwoGaussians:
+    split = fit_two_gaussians(losses)
+    assert split is not None
+    return split
+
+
 def test_two_groups_are_found_where_they_are():
     losses = two_groups()
-    found = fit_two_gaussians(losses)
+    found = found_in(losses)
     width = losses.max() - losses.min()
-    np.testing.assert_allclose(found.shares, (0.75, 0.25), atol=0.001)
-    np.testing.assert_allclose(np.array(found.means) * width + losses.min(), (0.5, 3.0), atol=0.05)
-    np.testing.assert_allclose(np.sqrt(found.variances) * width, (0.2, 0.2), atol=0.03)
+    np.testing.assert_allclose(found.shares, [0.75, 0.25], atol=0.001)
+    np.testing.assert_allclose(np.array(found.means) * width + losses.min(), [0.5, 3.0], atol=0.05)
+    np.testing.assert_allclose(np.sqrt(found.variances) * width, [0.2, 0.2], atol=0.03)
     high = found.posterior(losses) > 0.5
     assert (high == (np.arange(400) >= 300)).all()
 
@@ -33,8 +42,8 @@ def test_separation_is_ashmans_d():
     split = TwoGaussians(0.0, 1.0, (0.5, 0.5), (0.2, 0.8), (0.01, 0.03))
     assert split.separation == pytest.approx(2**0.5 * 0.6 / 0.04**0.5)
     # Groups that touch are less apart than groups that do not.
-    assert fit_two_gaussians(two_groups(0.5, 1.0)).separation < 4
-    assert fit_two_gaussians(two_groups(0.5, 3.0)).separation > 8
+    assert found_in(two_groups(0.5, 1.0)).separation < 4
+    assert found_in(two_groups(0.5, 3.0)).separation > 8
 
 
 @pytest.mark.parametrize(
@@ -91,5 +100,5 @@ def test_losses_that_are_not_finite_are_refused(bad):
 
 
 def test_a_split_survives_json():
-    split = fit_two_gaussians(two_groups())
+    split = found_in(two_groups())
     assert TwoGaussians.from_dict(json.loads(json.dumps(split.to_dict()))) == split

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,9 @@ from models.connectivity.painting import PROPOSAL, ClassedMask, in_order, paint,
 from models.rle import Rle
 
 
-def classed(drawing, class_id=0, *, iou=1.0, score=1.0, prompt=PROPOSAL):
+def classed(
+    drawing: Any, class_id: Any = 0, *, iou: Any = 1.0, score: Any = 1.0, prompt: Any = PROPOSAL
+) -> Any:
     rle = Rle.encode(np.array([[c == "#" for c in row] for row in drawing]))
     return ClassedMask(rle, rle.area_px, rle.box_xyxy(), class_id, iou, score, prompt)
 
@@ -77,7 +81,7 @@ def test_dropping_equals_a_comparison_of_all_pairs(seed, most_iou):
         score = float(rng.integers(1, 4)) / 4
         class_id = int(rng.integers(0, 3))
         masks.append(ClassedMask(rle, rle.area_px, rle.box_xyxy(), class_id, 1, score, PROPOSAL))
-    left = []
+    left: list[ClassedMask] = []
     for mask in sorted(masks, key=lambda m: (-m.score, *m.content)):
         pixels = mask.rle.decode()
         overlaps = [

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,15 @@ from models.connectivity.variants import VARIANT_SETTINGS
 SELVAGE, PAPER, PUBLIC_CODE = (VARIANT_SETTINGS[n] for n in ("selvage", "paper", "public-code"))
 
 
-def label_of(*rows):
+def asked_for(*arguments: Any) -> Any:
+    asked = component_prompts(*arguments)
+    assert asked.prompts.boxes_xyxy is not None
+    assert asked.prompts.points_xy is not None
+    assert asked.prompts.point_labels is not None
+    return asked
+
+
+def label_of(*rows: Any) -> Any:
     return np.array([[255 if c == "." else int(c) for c in row] for row in rows], np.uint8)
 
 
@@ -27,7 +36,7 @@ BAR = label_of(
 
 
 def test_one_question_for_each_large_component_of_each_class_asked_for():
-    asked = component_prompts(BAR, 3, [1, 2], PAPER)
+    asked = asked_for(BAR, 3, [1, 2], PAPER)
     # The right part of class 2 has 8 pixels, fewer than 10.
     assert asked.table.classes.tolist() == [1, 2]
     assert asked.table.areas_px.tolist() == [11, 12]
@@ -55,21 +64,21 @@ def test_of_too_many_components_the_largest_are_asked_for():
     label[4, :12] = 0
     label[6, :12] = 1
     few = replace(SELVAGE, most_prompts=2)
-    asked = component_prompts(label, 2, [0, 1], few)
+    asked = asked_for(label, 2, [0, 1], few)
     assert asked.table.boxes_xyxy.tolist() == [[0, 4, 12, 5], [0, 2, 14, 3]]
 
 
 def test_the_centre_of_a_bent_component_lies_inside():
     bent = label_of("1111111", "1......", "1......", "1......", "1......", "1111111")
-    ((point,),) = component_prompts(bent, 2, [1], PAPER).prompts.points_xy
+    ((point,),) = asked_for(bent, 2, [1], PAPER).prompts.points_xy
     x, y = point.astype(int)
     assert bent[y, x] == 1
 
 
 def test_of_equally_pure_pixels_the_public_code_takes_the_first_and_we_the_middle():
     label = np.full((60, 60), 1, np.uint8)
-    first = component_prompts(label, 2, [1], PUBLIC_CODE).prompts.points_xy
-    middle = component_prompts(label, 2, [1], SELVAGE).prompts.points_xy
+    first = asked_for(label, 2, [1], PUBLIC_CODE).prompts.points_xy
+    middle = asked_for(label, 2, [1], SELVAGE).prompts.points_xy
     assert first.tolist() == [[[0, 0], [0, 30]]]
     assert middle.tolist() == [[[29, 14], [29, 44]]]
 
@@ -83,7 +92,7 @@ def test_points_are_as_many_as_asked_for_inside_and_the_purest_of_their_part(see
     label[rng.random(label.shape) < 0.1] = 1
     before = label.copy()
     chosen = replace(base, points=points)
-    asked = component_prompts(label, 3, [1, 2], chosen)
+    asked = asked_for(label, 3, [1, 2], chosen)
     assert (label == before).all()
     purity = purity_map(label, 3)
     components, _ = components_of(label)
@@ -126,6 +135,6 @@ def test_lines_have_boxes(settings_of):
     label = np.full((30, 30), 255, np.uint8)
     label[:, 4] = 0
     np.fill_diagonal(label[:, 10:], 1)
-    asked = component_prompts(label, 2, [0, 1], settings_of)
+    asked = asked_for(label, 2, [0, 1], settings_of)
     assert len(asked) == 2
     assert np.isfinite(asked.prompts.boxes_xyxy).all()

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,13 +9,13 @@ from hypothesis import strategies as st
 from models.connectivity.purity import purity_map
 
 
-def entropy_of(values):
+def entropy_of(values: Any) -> Any:
     counts = np.unique(values, return_counts=True)[1]
     shares = counts / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 
 
-def by_windows(label, radius):
+def by_windows(label: Any, radius: Any) -> Any:
     height, width = label.shape
     entropy = np.zeros(label.shape)
     for y in range(height):

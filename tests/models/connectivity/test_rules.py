@@ -35,7 +35,7 @@ def test_the_rule_of_the_paper(posterior, probabilities, decision, after):
         np.array([posterior]), np.array([probabilities]), np.zeros(1, np.uint8), 0.60, 0.95
     )
     assert (decisions.tolist(), classes.tolist()) == ([decision], [after])
-    assert (decisions.dtype, classes.dtype) == (np.uint8, np.uint8)
+    assert {decisions.dtype, classes.dtype} == {np.dtype(np.uint8)}
 
 
 @st.composite
@@ -91,14 +91,14 @@ CLASSES = np.array([0, 0, 1, 1, 0], np.uint8)
 
 def test_thresholds_over_all_and_by_predicted_class():
     thresholds = QuantileThresholds.of(LOSSES, PROBABILITIES, 0.5)
-    assert thresholds == QuantileThresholds(
-        loss=0.4,
-        score=0.7,
-        local_losses=(0.4, 0.8),
-        local_scores=(0.7, 0.9),
-        mean_loss=pytest.approx((3 * 0.4 + 2 * 0.8) / 5),
-        mean_score=pytest.approx((3 * 0.7 + 2 * 0.9) / 5),
-    )
+    assert vars(thresholds) == {
+        "loss": 0.4,
+        "score": 0.7,
+        "local_losses": (0.4, 0.8),
+        "local_scores": (0.7, 0.9),
+        "mean_loss": pytest.approx((3 * 0.4 + 2 * 0.8) / 5),
+        "mean_score": pytest.approx((3 * 0.7 + 2 * 0.9) / 5),
+    }
     again = QuantileThresholds.from_dict(json.loads(json.dumps(thresholds.to_dict())))
     assert again == thresholds
 

@@ -1,6 +1,7 @@
 import hashlib
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,13 @@ from tests.models.connectivity.region_toys import regions_of_vectors
 K = 3
 
 
-def part_of(image, classes, seed=0, value=0.0):
+def merged_of(*arguments: Any, **more: Any) -> Sample:
+    merged = merge_parts(*arguments, **more)
+    assert merged is not None
+    return merged
+
+
+def part_of(image: Any, classes: Any, seed: Any = 0, value: Any = 0.0) -> Any:
     """A part whose vectors tell image and index apart."""
     classes = np.array(classes, np.uint8)
     vectors = np.stack([np.full(len(classes), value), np.arange(len(classes))], 1)
@@ -30,7 +37,7 @@ def part_of(image, classes, seed=0, value=0.0):
     return sample_of(regions_of_vectors(features, classes, K), image, seed)
 
 
-def same(one, other):
+def same(one: Any, other: Any) -> Any:
     names = ("keys", "images", "classes", "vectors")
     return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in names) and (
         (one.num_classes, one.groups) == (other.num_classes, other.groups)
@@ -54,20 +61,20 @@ def test_the_key_of_a_region_is_a_hash_of_seed_image_and_index():
 def test_order_chunks_and_repeats_do_not_matter(random, size):
     classes = [[0, 1, 2, 2, 2], [1], [], [0, 0, 0, 1], [2, 2]]
     parts = [part_of(f"image {i}", c, value=i) for i, c in enumerate(classes)]
-    whole = merge_parts(parts, size)
+    whole = merged_of(parts, size)
     shuffled = [*parts, random.choice(parts)]
     random.shuffle(shuffled)
     cut = random.randint(0, len(shuffled))
-    halves = [merge_parts(half, size) for half in (shuffled[:cut], shuffled[cut:]) if half]
-    assert same(merge_parts(halves, size), whole)
-    assert same(merge_parts(iter(shuffled), size), whole)
+    halves = [merged_of(half, size) for half in (shuffled[:cut], shuffled[cut:]) if half]
+    assert same(merged_of(halves, size), whole)
+    assert same(merged_of(iter(shuffled), size), whole)
 
 
 def test_the_smallest_keys_of_each_class_stay():
     parts = [part_of(f"image {i}", [0, 0, 1, 2]) for i in range(50)]
-    merged = merge_parts(parts, size=30)
+    merged = merged_of(parts, size=30)
     assert np.bincount(merged.classes).tolist() == [10, 10, 10]
-    everything = merge_parts(parts, size=10_000)
+    everything = merged_of(parts, size=10_000)
     assert len(everything) == 200
     for c in range(K):
         keys = everything.keys[everything.classes == c][:10]
@@ -75,15 +82,15 @@ def test_the_smallest_keys_of_each_class_stay():
 
 
 def test_a_rare_class_leaves_its_room_empty():
-    merged = merge_parts([part_of("a", [0] * 50 + [1])], size=30)
+    merged = merged_of([part_of("a", [0] * 50 + [1])], size=30)
     assert np.bincount(merged.classes, minlength=K).tolist() == [10, 1, 0]
 
 
 def test_no_parts_and_parts_without_regions():
     assert merge_parts([]) is None
     empty = part_of("a", [])
-    assert len(merge_parts([empty, empty])) == 0
-    assert len(merge_parts([Sample.empty(K), part_of("b", [1])])) == 1
+    assert len(merged_of([empty, empty])) == 0
+    assert len(merged_of([Sample.empty(K), part_of("b", [1])])) == 1
     assert Sample.empty(K, {"votes": 2}).features["votes"].shape == (0, 2)
 
 
@@ -94,24 +101,24 @@ def test_images_that_lack_features_do_not_count():
         "b",
         0,
     )
-    assert same(merge_parts([lacking, full, lacking]), full)
-    assert len(merge_parts([lacking])) == 2
+    assert same(merged_of([lacking, full, lacking]), full)
+    assert len(merged_of([lacking])) == 2
 
 
 def test_parts_of_different_jobs_are_refused():
     part = part_of("a", [0, 1])
     with pytest.raises(SampleUnreadable, match="classes"):
-        merge_parts([part, replace(part, num_classes=4)])
+        merged_of([part, replace(part, num_classes=4)])
     wider = replace(part, groups={"appearance": 2, "votes": 1})
     with pytest.raises(SampleUnreadable, match="widths"):
-        merge_parts([part, wider])
+        merged_of([part, wider])
 
 
 @pytest.mark.parametrize("classes", [[], [0, 2, 1]])
 def test_a_part_survives_a_file_without_pickles(classes):
     part = part_of("a", classes)
     file = io.BytesIO()
-    np.savez(file, **pack_part(part))
+    np.savez(file, **dict[str, Any](pack_part(part)))
     file.seek(0)
     with np.load(file, allow_pickle=False) as arrays:
         assert same(unpack_part(dict(arrays)), part)

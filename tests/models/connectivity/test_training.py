@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,17 +23,18 @@ torch.set_num_threads(1)
 QUICK = TrainingSettings(hidden=32, round_steps=16, learning_rate=3e-3)
 
 
-def task_of(found):
+def task_of(found: Any) -> Any:
     return Task(found.vectors, found.given.astype(np.int64), found.images % 3, CLASSES, 3)
 
 
-def losses_of(found, fit):
+def losses_of(found: Any, fit: Any) -> Any:
     return cross_entropy(fit.scores, found.given)
 
 
-def shares_of_flipped(found, losses):
+def shares_of_flipped(found: Any, losses: Any) -> Any:
     """In the group of high losses, and in that of low ones, split at tau_ns; and Ashman's D."""
     mixture = fit_two_gaussians(losses)
+    assert mixture is not None
     high = mixture.posterior(losses) > 0.6
     return found.flipped[high].mean(), found.flipped[~high].mean(), mixture.separation
 
@@ -107,9 +109,10 @@ def test_the_scores_of_a_head_are_those_of_the_network_that_was_fitted():
     parts = [rng.normal(size=shape).astype(np.float32) for shape in ((5, 7), 7, (7, 3), 3)]
     head = Head(np.full(5, 0.5, np.float32), np.full(5, 2, np.float32), *parts)
     vectors = rng.normal(size=(4, 5)).astype(np.float16)
-    network = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
+    first, last = nn.Linear(5, 7), nn.Linear(7, 3)
+    network = nn.Sequential(first, nn.ReLU(), last)
     with torch.no_grad():
-        for layer, weight, bias in ((network[0], *parts[:2]), (network[2], *parts[2:])):
+        for layer, (weight, bias) in ((first, parts[:2]), (last, parts[2:])):
             layer.weight.copy_(torch.from_numpy(weight.T))
             layer.bias.copy_(torch.from_numpy(bias))
         expected = network((torch.from_numpy(vectors).float() - 0.5) / 2)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ KEPT = np.array([[0, 255, 2], [0, 1, 255]], np.uint8)
 WEIGHT = np.array([[0.5, 9, 0.75], [0.25, 1, 9]], np.float32)
 
 
-def drawn(*rows):
+def drawn(*rows: Any) -> Any:
     return Rle.encode(np.array([[c == "#" for c in row] for row in rows]))
 
 

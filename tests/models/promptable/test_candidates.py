@@ -49,9 +49,14 @@ def test_what_is_kept_is_what_plain_suppression_keeps(seed):
 
 
 def test_clear_duplicates_are_never_laid_out(monkeypatch):
-    laid_out = []
+    laid_out: list[int] = []
     plain = Columns.of_mask
-    monkeypatch.setattr(Columns, "of_mask", lambda *given: laid_out.append(1) or plain(*given))
+
+    def counted(*given):
+        laid_out.append(1)
+        return plain(*given)
+
+    monkeypatch.setattr(Columns, "of_mask", counted)
     candidates = Candidates(FRAME, ProposalConfig(mode="exact", least_stability=0.5, nms_iou=0.6))
     candidates.take(jittered_discs(0))
     assert len(candidates.without_duplicates()) == 3

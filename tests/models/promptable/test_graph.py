@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -25,12 +27,12 @@ def model():
     return load_built_in("graph")
 
 
-def answer(model, **prompts):
+def answer(model: Any, **prompts: Any) -> Any:
     masks = model.masks(model.encode(IMAGE), Prompts(**prompts))
     return [rle.decode() for rle in masks.rles]
 
 
-def iou(one, other):
+def iou(one: Any, other: Any) -> Any:
     return (one & other).sum() / (one | other).sum()
 
 

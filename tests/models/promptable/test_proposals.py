@@ -114,8 +114,8 @@ def test_the_fast_mode_asks_again_only_where_nothing_was_found():
         masks = model.proposals(embedding, config)
         points = grid_xy(12, (97, 130))
         first = points[::2, ::2].reshape(-1, 2)
-        second = {tuple(p) for p in np.float32(points).reshape(-1, 2)} - {
-            tuple(p) for p in np.float32(first)
+        second = {tuple(p) for p in np.asarray(points, np.float32).reshape(-1, 2)} - {
+            tuple(p) for p in np.asarray(first, np.float32)
         }
         assert 36 <= asked.points <= 144
         assert (np.diff(masks.iou) <= 0).all()
@@ -137,11 +137,11 @@ def test_fast_masks_are_masks_of_the_exact_mode():
             assert iou.max() >= 0.99
 
 
-class LargestTensor(TorchDispatchMode):
+class LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes the most elements of a tensor that any operation makes."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.elements = 0
 
     def __torch_dispatch__(self, function, types, arguments=(), keywords=None):

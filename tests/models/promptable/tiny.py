@@ -47,7 +47,7 @@ def tiny_sam(seed: int = 0) -> Sam:
     image = torch.from_numpy(picture(seed, (64, 64))).permute(2, 0, 1)[None]
     embedding = sam.image_encoder(sam.preprocess(image))
     answers = answer_prompts(sam, embedding.expand(64, -1, -1, -1), sparse)
-    upscaled = decoder.output_upscaling(answers.source.transpose(1, 2).unflatten(2, (8, 8)))
+    upscaled = decoder.output_upscaling(answers.source.transpose(1, 2).reshape(64, -1, 8, 8))
     average = upscaled.mean((0, 2, 3))
     across = torch.eye(len(average)) - torch.outer(average, average) / average.square().sum()
     for index, head in enumerate(decoder.output_hypernetworks_mlps):
