@@ -1,0 +1,117 @@
+"""From a score to a probability that can be taken at its word. Only numpy.
+
+Platt, "Probabilistic outputs for support vector machines" (1999), for two parameters; isotonic
+regression by pool adjacent violators (Zadrozny and Elkan, KDD 2002) for any rising curve.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+Bools = npt.NDArray[np.bool_]
+
+_NEWTON_STEPS: Final = 50
+_MOST_KNOTS: Final = 64
+_RIDGE: Final = 1e-6
+
+
+@dataclass(frozen=True)
+class PlattScaling:
+    """p = sigmoid(scale · logit + shift); with a scale above 0 the order stays."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def probability(self, logits: Floats) -> npt.NDArray[np.float32]:
+        return sigmoid(self.scale * logits + self.shift)
+
+
+def fit_platt(logits: Floats, right: Bools, weights: Floats | None = None) -> PlattScaling:
+    """Scale and shift of highest likelihood, by Newton's method.
+
+    Args:
+        logits: scores (N,).
+        right: whether each was right (N,).
+        weights: of each (N,); None counts all alike.
+
+    Raises:
+        ValueError: all are right, or all are wrong, so that no finite fit exists.
+    """
+    if right.all() or not right.any():
+        raise ValueError("calibration needs right and wrong examples")
+    x, y = logits.astype(np.float64), right.astype(np.float64)
+    w = np.ones(len(x)) if weights is None else weights.astype(np.float64)
+    design = np.stack([x, np.ones_like(x)], 1)
+    found = np.array([1.0, 0.0])
+    best = _likelihood(design, y, w, found)
+    for _ in range(_NEWTON_STEPS):
+        p = 1 / (1 + np.exp(-np.clip(design @ found, -40, 40)))
+        gradient = design.T @ (w * (y - p))
+        curvature = (design * (w * p * (1 - p))[:, None]).T @ design + _RIDGE * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        while (reached := _likelihood(design, y, w, found + step)) < best:
+            step /= 2  # Newton steps may overshoot where the curve is flat
+            if np.abs(step).max() < 1e-9:
+                return PlattScaling(float(found[0]), float(found[1]))
+        found, best = found + step, reached
+        if np.abs(step).max() < 1e-7:
+            break
+    return PlattScaling(float(found[0]), float(found[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class IsotonicCurve:
+    """A rising curve through knots, flat outside of them.
+
+    Attributes:
+        logits: places of the knots, rising, (M,).
+        values: probabilities there, not falling, (M,).
+    """
+
+    logits: npt.NDArray[np.float64]
+    values: npt.NDArray[np.float64]
+
+    def probability(self, logits: Floats) -> npt.NDArray[np.float32]:
+        return np.interp(logits, self.logits, self.values).astype(np.float32)
+
+
+def fit_isotonic(logits: Floats, right: Bools) -> IsotonicCurve:
+    """The rising curve nearest to the outcomes in squares, through at most 64 equally full bins.
+
+    Raises:
+        ValueError: there are no examples.
+    """
+    if not len(logits):
+        raise ValueError("calibration needs examples")
+    order = np.argsort(logits, kind="stable")
+    parts = np.array_split(order, min(_MOST_KNOTS, len(order)))
+    places = [float(logits[part].mean()) for part in parts]
+    blocks: list[list[float]] = []  # value, weight, bins
+    for part in parts:
+        blocks.append([float(right[part].mean()), float(len(part)), 1])
+        while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
+            value, weight, bins = blocks.pop()
+            last = blocks[-1]
+            last[0] = (last[0] * last[1] + value * weight) / (last[1] + weight)
+            last[1], last[2] = last[1] + weight, last[2] + bins
+    values = np.concatenate([np.full(int(bins), value) for value, _, bins in blocks])
+    return IsotonicCurve(np.array(places), values)
+
+
+def sigmoid(x: Floats) -> npt.NDArray[np.float32]:
+    """1 / (1 + exp(-x)), float32."""
+    return (1 / (1 + np.exp(-np.clip(x, -60, 60)))).astype(np.float32)
+
+
+def log_odds(p: Floats, least: float = 1e-6) -> npt.NDArray[np.float32]:
+    """log(p / (1 - p)) of probabilities clipped to [least, 1 - least], float32."""
+    clipped = np.clip(p.astype(np.float64), least, 1 - least)
+    return (np.log(clipped) - np.log1p(-clipped)).astype(np.float32)
+
+
+def _likelihood(design: Floats, y: Floats, w: Floats, parameters: Floats) -> float:
+    z = design @ parameters
+    return float((w * (y * z - np.logaddexp(0, z))).sum())
