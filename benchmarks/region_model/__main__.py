@@ -20,16 +20,16 @@ from segment_anything.modeling import Sam
 
 from benchmarks.region_model import fine_tuning
 from benchmarks.region_model.export import export_nano, read_checkpoint
-from benchmarks.region_model.nano import FULL, SMALL, train_nano
+from benchmarks.region_model.nano import NANO_TRAINING
 from benchmarks.region_model.report import print_table, score_folder, score_scenes
 from benchmarks.region_model.sources import SceneSources, labelled_part
-from benchmarks.region_model.training import TrainingConfig
+from benchmarks.region_model.training import TrainingConfig, train_region_model
 from benchmarks.scenes import SOURCE_STYLE, TARGET_STYLES, split_seeds
 from models.promptable.sam_architecture import NANO, SamArchitecture
 
 CACHE = Path(".cache/region_model")
 BUILT_IN = Path("models/promptable/nano")
-SCENES = 1500
+SCENES = 2500
 SCORED_SCENES = 100
 STYLES = (SOURCE_STYLE, *TARGET_STYLES)
 
@@ -43,13 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train on generated scenes and write the region model."""
-    train_nano(
+    train_region_model(
         SceneSources(split_seeds("fit", options.scenes)),
+        NANO,
+        replace(NANO_TRAINING, seed=options.seed, steps=options.steps),
         _checkpoint(options),
-        seed=options.seed,
-        small=replace(SMALL, steps=options.small_steps),
-        full=replace(FULL, steps=options.steps),
-        architecture=NANO,
     )
     export(options)
 
@@ -125,10 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("train", parents=[shared, seeded], help="on generated scenes")
     command.set_defaults(run=train)
     command.add_argument(
-        "--small-steps", type=int, default=SMALL.steps, help=f"on small squares ({SMALL.steps})"
-    )
-    command.add_argument(
-        "--steps", type=int, default=FULL.steps, help=f"on full squares ({FULL.steps})"
+        "--steps", type=int, default=NANO_TRAINING.steps, help=f"({NANO_TRAINING.steps})"
     )
     command.add_argument("--scenes", type=int, default=SCENES, help=f"training scenes ({SCENES})")
     command.add_argument("--out", type=Path, default=BUILT_IN, help=f"({BUILT_IN})")

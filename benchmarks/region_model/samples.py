@@ -12,8 +12,7 @@ from benchmarks.region_model.segments import segments_of
 PROMPTS_PER_IMAGE = 8
 LEAST_AREA_PX = 30
 _SMALL_AREA_PX = 100
-# A smaller square shows a smaller part, so that things are as large in it as in a full view.
-_FULL_SQUARE_PX, _MOST_ZOOM = 256, 2.2
+_MOST_ZOOM = 2.2
 _WHOLE_PROBABILITY = 0.4
 # Shapes of the image inside the square: landscape, square, portrait.
 _SHAPES = ((0.75, 1.0), (1.0, 1.0), (1.0, 0.75))
@@ -27,12 +26,12 @@ Source = tuple[
 
 @dataclass(frozen=True)
 class Sample:
-    """A training example; the square has side S, masks have side S / 2.
+    """A training example; the square has side S, masks have side M.
 
     Attributes:
         image: uint8 (S, S, 3) RGB, zero outside `valid`.
-        valid: float32 (S / 2, S / 2), share of each place that is image and annotated.
-        masks: float32 (P, S / 2, S / 2), share of each place that belongs to the segment.
+        valid: float32 (M, M), share of each place that is image and annotated.
+        masks: float32 (P, M, M), share of each place that belongs to the segment.
         boxes_xyxy: float32 (P, 4) in pixels of the square.
         points_xy: float32 (P, 2, 2), two points inside the segment.
     """
@@ -44,12 +43,15 @@ class Sample:
     points_xy: npt.NDArray[np.float32]
 
 
-def draw_sample(source: Source, square_px: int, rng: np.random.Generator) -> Sample | None:
+def draw_sample(
+    source: Source, square_px: int, mask_px: int, rng: np.random.Generator
+) -> Sample | None:
     """A random view of a labelled image, or None if it shows no segment of 30 pixels.
 
     Args:
         source: image uint8 (H, W, 3), label uint8 (H, W) and instances (H, W) or None.
-        square_px: side S of the model's input, even.
+        square_px: side S of the model's input.
+        mask_px: side M of the masks that the model gives; divides S.
         rng: the generator of this one draw.
     """
     image, label, instances = _view(source, square_px, rng)
@@ -68,7 +70,7 @@ def draw_sample(source: Source, square_px: int, rng: np.random.Generator) -> Sam
     valid[0, :height, :width] = segments > 0
     points = np.stack([_inner_points(segments == number, rng) for number in chosen])
     boxes = np.stack([_jitter(box_of(segments == number), label.shape, rng) for number in chosen])
-    return Sample(square, _halved(valid)[0], _halved(masks), boxes, points)
+    return Sample(square, _shares(valid, mask_px)[0], _shares(masks, mask_px), boxes, points)
 
 
 def box_of(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
@@ -83,10 +85,9 @@ def _view(source: Source, square_px: int, rng: np.random.Generator) -> Source:
     shape = _SHAPES[int(rng.choice(len(_SHAPES), p=_SHAPE_PROBABILITIES))]
     out_hw = round(shape[0] * square_px), round(shape[1] * square_px)
     whole = min(label.shape[0] / out_hw[0], label.shape[1] / out_hw[1])
-    smaller = _FULL_SQUARE_PX / square_px
     zoom = 1.0
-    if rng.random() >= _WHOLE_PROBABILITY / smaller:
-        zoom = float(np.exp(rng.uniform(0, np.log(max(1.0, _MOST_ZOOM * smaller)))))
+    if rng.random() >= _WHOLE_PROBABILITY:
+        zoom = float(np.exp(rng.uniform(0, np.log(_MOST_ZOOM))))
     cut_h, cut_w = (max(8, int(side * whole / zoom)) for side in out_hw)
     top = int(rng.integers(label.shape[0] - cut_h + 1))
     left = int(rng.integers(label.shape[1] - cut_w + 1))
@@ -153,7 +154,8 @@ def _jitter(
     return np.clip(moved, 0, limit).astype(np.float32)
 
 
-def _halved(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Means over 2 x 2 places, (N, S, S) to (N, S / 2, S / 2)."""
-    n, side, _ = values.shape
-    return values.reshape(n, side // 2, 2, side // 2, 2).mean((2, 4), dtype=np.float32)
+def _shares(values: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:
+    """Means over equal blocks of places, (N, S, S) to (N, side, side)."""
+    n, old, _ = values.shape
+    step = old // side
+    return values.reshape(n, side, step, side, step).mean((2, 4), dtype=np.float32)

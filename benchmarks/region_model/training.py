@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.region_model.hints import hinted_share, hints_of
 from benchmarks.region_model.initial import focus_cross_attention
 from benchmarks.region_model.losses import affinity_loss, prompt_loss
 from benchmarks.region_model.samples import Sample, Source, draw_sample
@@ -30,7 +31,7 @@ _WEIGHT_DECAY = 0.05
 _CLIP_NORM = 1.0
 _EMA_DECAY = 0.998
 _AFFINITY_WEIGHT = 0.5
-_BOX_AND_POINTS_PROBABILITY = 0.3
+_BOX_AND_POINTS_PROBABILITY = 0.2
 _ATTEMPTS = 8
 
 
@@ -52,6 +53,7 @@ class TrainingConfig:
         batch_size: images in a step.
         learning_rate: peak for the encoder.
         decoder_factor: the peak of the decoder over it; it is small and learns at a higher rate.
+        hint_steps: until when the share of hinted prompts falls.
         checkpoint_every_steps: steps between two checkpoints.
     """
 
@@ -60,14 +62,18 @@ class TrainingConfig:
     batch_size: int = 4
     learning_rate: float = 1e-3
     decoder_factor: float = 3.0
+    hint_steps: int = 1000
     checkpoint_every_steps: int = 100
 
 
 class _Samples(Dataset[Sample]):
     """Training example i of a run, drawn anew from (seed, i)."""
 
-    def __init__(self, sources: LabelledSources, square_px: int, seed: int, first: int, end: int):
-        self.sources, self.square_px, self.seed = sources, square_px, seed
+    def __init__(
+        self, sources: LabelledSources, sides_px: tuple[int, int], seed: int, first: int, end: int
+    ) -> None:
+        self.sources, self.seed = sources, seed
+        self.square_px, self.mask_px = sides_px
         self.first, self.end = first, end
 
     def __len__(self) -> int:
@@ -79,9 +85,8 @@ class _Samples(Dataset[Sample]):
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.sources))
         for attempt in range(_ATTEMPTS):
             rng = np.random.default_rng([self.seed, 2, position, attempt])
-            sample = draw_sample(
-                self.sources[int(order[(place - attempt) % len(order)])], self.square_px, rng
-            )
+            source = self.sources[int(order[(place - attempt) % len(order)])]
+            sample = draw_sample(source, self.square_px, self.mask_px, rng)
             if sample is not None:
                 return sample
         raise ValueError("the training images hold hardly any segment of 30 pixels")
@@ -118,7 +123,7 @@ def train_region_model(
     if initial is None:
         focus_cross_attention(sam)
     else:
-        sam.load_state_dict(resize_positions(initial, sam.state_dict()))
+        sam.load_state_dict(initial)
     helper = nn.Conv2d(architecture.prompt_dim, architecture.prompt_dim, 1)
     model = nn.ModuleDict({"sam": sam, "helper": helper})
     average = {name: value.clone() for name, value in sam.state_dict().items()}
@@ -131,14 +136,17 @@ def train_region_model(
     settings["initial"] = None if initial is None else weights_digest(initial)
     first_step = _resume(checkpoint, settings, model, average, optimizer)
     model.train()
-    batches = _batches(sources, architecture.image_px, config, first_step)
+    sides_px = architecture.image_px, 4 * architecture.grid_px
+    batches = _batches(sources, sides_px, config, first_step)
     with training_bar(progress, "images") as bar:
         task = bar.add_task("train", total=config.steps, completed=first_step, loss=0.0, rate=0.0)
         smooth = math.nan
         for step, batch in enumerate(batches, start=first_step):
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * schedule(step, config.steps)
-            loss = _loss(sam, helper, batch, torch.Generator().manual_seed(config.seed + step))
+            share = hinted_share(step, config.hint_steps)
+            draws = torch.Generator().manual_seed(config.seed + step)
+            loss = _loss(sam, helper, batch, draws, share)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
@@ -153,28 +161,6 @@ def train_region_model(
                 _save(checkpoint, settings, model, average, optimizer, step + 1)
     sam.load_state_dict(average)
     return sam.eval()
-
-
-def resize_positions(weights: dict[str, Tensor], like: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a SAM for images of another size: position tables are resampled, the rest is kept.
-
-    Args:
-        weights: state dict to take over.
-        like: state dict of the network that takes it over.
-    """
-    fitted = {}
-    for name, value in weights.items():
-        wanted = like[name].shape
-        if value.shape == wanted:
-            fitted[name] = value
-        elif name.endswith("pos_embed"):
-            maps = value.permute(0, 3, 1, 2)
-            sampled = F.interpolate(maps, wanted[1:3], mode="bicubic", align_corners=False)
-            fitted[name] = sampled.permute(0, 2, 3, 1)
-        else:  # relative positions, [2 n - 1, C]
-            sampled = F.interpolate(value.T[None], wanted[0], mode="linear", align_corners=False)
-            fitted[name] = sampled[0].T
-    return fitted
 
 
 def weights_digest(weights: dict[str, Tensor]) -> str:
@@ -203,12 +189,12 @@ def _groups(sam: Sam, helper: nn.Module, config: TrainingConfig) -> list[dict[st
 
 def _batches(
     sources: LabelledSources | Sequence[Source],
-    square_px: int,
+    sides_px: tuple[int, int],
     config: TrainingConfig,
     first_step: int,
 ) -> Iterator[list[Sample]]:
     count = config.batch_size
-    samples = _Samples(sources, square_px, config.seed, first_step * count, config.steps * count)
+    samples = _Samples(sources, sides_px, config.seed, first_step * count, config.steps * count)
     # One process draws ahead. What it draws does not depend on when, so a resume needs no more.
     loader = DataLoader(
         samples, batch_size=count, collate_fn=list, num_workers=1, prefetch_factor=8
@@ -216,7 +202,13 @@ def _batches(
     yield from loader
 
 
-def _loss(sam: Sam, helper: nn.Module, batch: list[Sample], generator: torch.Generator) -> Tensor:
+def _loss(
+    sam: Sam,
+    helper: nn.Module,
+    batch: list[Sample],
+    generator: torch.Generator,
+    hinted_share: float,
+) -> Tensor:
     images = torch.from_numpy(np.stack([s.image for s in batch])).permute(0, 3, 1, 2).float()
     # As `Sam.preprocess` does; the square is full already, and what pads it is zero afterwards.
     inside = images.amax(1, keepdim=True) > 0
@@ -230,30 +222,34 @@ def _loss(sam: Sam, helper: nn.Module, batch: list[Sample], generator: torch.Gen
         embeddings = sam.image_encoder(images)
         looks = helper(embeddings)
     # The decoder in plain precision: its tensors are small, casting them costs more than it gains.
-    sparse = _embed(sam, batch, generator)
-    repeats = torch.repeat_interleave(embeddings.float(), torch.tensor(counts), dim=0)
+    sparse, hints = _embed(sam, batch, generator, hinted_share)
+    repeats = torch.repeat_interleave(embeddings.float(), torch.tensor(counts), dim=0) + hints
     answers = answer_prompts(sam, repeats, sparse)
     masks = all_masks(sam, answers)
     loss = prompt_loss(masks.float(), answers.iou.float(), targets, valid)
     return loss + _AFFINITY_WEIGHT * affinity_loss(looks, _coarse(batch, looks), generator)
 
 
-def _embed(sam: Sam, batch: list[Sample], generator: torch.Generator) -> Tensor:
-    """Embedded prompts [N, T, C] of a step: boxes and single points mixed, or boxes with points."""
+def _embed(
+    sam: Sam, batch: list[Sample], generator: torch.Generator, hinted_share: float
+) -> tuple[Tensor, Tensor]:
+    """Embedded prompts [N, T, C] of a step, and what hints add to the image [N, C, h, w]."""
     encoder = sam.prompt_encoder
     boxes = torch.cat([torch.from_numpy(s.boxes_xyxy) for s in batch])
     points = torch.cat([torch.from_numpy(s.points_xy) for s in batch])
+    use_box = torch.arange(len(boxes)) % 2 == 0
+    hinted = torch.rand(len(boxes), generator=generator) < hinted_share
+    hints = hints_of(sam, boxes, points[:, 0], use_box, hinted)
     if torch.rand((), generator=generator) < _BOX_AND_POINTS_PROBABILITY:
         count = int(torch.randint(1, 3, (), generator=generator))
         labelled = points[:, :count], torch.ones(len(points), count)
         both: Tensor = encoder(points=labelled, boxes=boxes, masks=None)[0]
-        return both
+        return both, hints
     single = points[:, :1], torch.ones(len(points), 1)
     as_points = encoder(points=single, boxes=None, masks=None)[0]
     as_boxes = encoder(points=None, boxes=boxes, masks=None)[0]
     # Both have two tokens: a point is padded by one that says "not a point".
-    use_box = (torch.arange(len(boxes)) % 2 == 0)[:, None, None]
-    return torch.where(use_box, as_boxes, as_points)
+    return torch.where(use_box[:, None, None], as_boxes, as_points), hints
 
 
 def _coarse(batch: list[Sample], like: Tensor) -> Tensor:

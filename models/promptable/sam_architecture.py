@@ -89,18 +89,17 @@ VIT_H = SamArchitecture(1280, 32, 16, (7, 15, 23, 31))
 OFFICIAL = {"sam_vit_b": VIT_B, "sam_vit_l": VIT_L, "sam_vit_h": VIT_H}
 
 NANO = SamArchitecture(
-    encoder_dim=160,
+    encoder_dim=192,
     encoder_depth=6,
-    encoder_heads=2,
-    global_attention=(2, 5),
+    encoder_heads=3,
+    global_attention=(0, 1, 2, 3, 4, 5),
     image_px=256,
-    patch_px=8,
-    window=8,
-    mlp_ratio=3.0,
-    prompt_dim=64,
-    decoder_heads=4,
-    decoder_mlp_dim=128,
-    iou_hidden_dim=64,
+    patch_px=16,
+    mlp_ratio=4.0,
+    prompt_dim=96,
+    decoder_heads=6,
+    decoder_mlp_dim=192,
+    iou_hidden_dim=96,
     decoder_downsample=1,
 )
 

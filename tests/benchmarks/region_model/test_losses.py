@@ -14,22 +14,26 @@ def row(*values: float) -> Tensor:
     return torch.tensor(values).reshape(1, 1, -1)
 
 
-def test_focal_and_dice_by_hand():
+def test_cross_entropy_and_dice_by_hand():
     losses = mask_losses(LOGITS, row(1, 0), row(1, 1))
-    focal = (0.25 * log(2) + 0.5625 * log(4)) / 2
+    cross_entropy = (log(2) + log(4)) / 2
     dice = 1 - (2 * 0.5 + 1) / (1.25 + 1 + 1)
     assert losses.shape == (1, 1)
-    assert losses.item() == pytest.approx(20 * focal + dice)
+    assert losses.item() == pytest.approx(2 * cross_entropy + dice)
 
 
 def test_places_without_weight_do_not_count():
     losses = mask_losses(LOGITS, row(1, 0), row(1, 0))
-    assert losses.item() == pytest.approx(20 * 0.25 * log(2) + 1 - (1 + 1) / (0.5 + 1 + 1))
+    assert losses.item() == pytest.approx(2 * log(2) + 1 - (1 + 1) / (0.5 + 1 + 1))
 
 
-def test_soft_target_that_is_met_costs_no_focal_loss():
-    losses = mask_losses(LOGITS, row(0.5, 0.75), row(1, 1))
-    assert losses.item() == pytest.approx(1 - (2 * 0.8125 + 1) / (1.25 + 1.25 + 1))
+def test_soft_target_is_best_met_by_its_own_share():
+    def loss(shift: float) -> float:
+        return mask_losses(LOGITS + shift, row(0.5, 0.75), row(1, 1)).item()
+
+    entropy = (log(2) + 0.75 * log(4 / 3) + 0.25 * log(4)) / 2
+    assert loss(0.0) == pytest.approx(2 * entropy + 1 - (2 * 0.8125 + 1) / (1.25 + 1.25 + 1))
+    assert loss(0.0) < min(loss(-0.5), loss(1.0))
 
 
 def test_iou_of_thresholded_masks():

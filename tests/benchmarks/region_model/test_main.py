@@ -12,20 +12,7 @@ def test_commands_from_training_to_the_table(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(command, "NANO", ARCHITECTURE)
     nano, cache = tmp_path / "nano", tmp_path / "cache"
     shared = ["--cache", str(cache), "--seed", "2"]
-    command.main(
-        [
-            "train",
-            "--steps",
-            "1",
-            "--small-steps",
-            "1",
-            "--scenes",
-            "4",
-            "--out",
-            str(nano),
-            *shared,
-        ]
-    )
+    command.main(["train", "--steps", "1", "--scenes", "4", "--out", str(nano), *shared])
     first = load_region_model(nano).digest
     command.main(["export", "--out", str(tmp_path / "again"), *shared])
     assert load_region_model(tmp_path / "again").digest == first

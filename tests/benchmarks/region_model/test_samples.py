@@ -16,7 +16,7 @@ SEEDS = range(40)
 
 
 def drawn(seed: int, source=None) -> Sample | None:
-    return draw_sample(source or tiny_sources(1)[0], SIDE, np.random.default_rng(seed))
+    return draw_sample(source or tiny_sources(1)[0], SIDE, SIDE // 2, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
