@@ -16,12 +16,12 @@ import torch
 
 from models.config import PredictConfig
 from models.connectivity.source_fit import Labelled, auroc
-from models.connectivity.style import restyled
 from models.normalisation import reestimate_batch_statistics
 from models.prediction import Predictor, RgbImage
 from models.rectification.calibration import PlattScaling, fit_platt
 from models.rectification.field import FieldShape
 from models.rectification.rectifier import Rectifier, weights_digest
+from models.rectification.styles import strongly_restyled
 from models.rectification.training import FieldInTraining, TrainingSettings, train_field
 from models.rectification.views import LabelledView, labelled_view
 from models.segmentation.base import SegmentationModel
@@ -45,7 +45,7 @@ class SourceFitSettings:
         training: of the field.
     """
 
-    styles: int = 8
+    styles: int = 10
     style_images: int = 32
     points: int = 1024
     most_bytes: int = 1 << 30
@@ -185,7 +185,9 @@ def _view(
 
 def _styled(image: RgbImage, seed: int, style: int) -> RgbImage:
     """The image in a style; the same changes for every image, style 0 is its own."""
-    return image if style == 0 else restyled(image, np.random.default_rng([seed, 2, style]))
+    return (
+        image if style == 0 else strongly_restyled(image, np.random.default_rng([seed, 2, style]))
+    )
 
 
 def _adapted(

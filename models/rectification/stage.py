@@ -13,6 +13,7 @@ from models.rectification.calibration import log_odds
 from models.rectification.config import RectifyConfig
 from models.rectification.dense import dense_logits
 from models.rectification.field import FieldInput
+from models.rectification.mixture import rectified_label
 from models.rectification.rectifier import Rectifier, field_input
 
 _PIXELS_AT_ONCE = 1 << 18
@@ -87,8 +88,8 @@ def _relabelled(
         own = torch.from_numpy(prediction.label.ravel()[part].astype(np.int64))[:, None]
         # p comes from a coarse grid; of the predicted class the exact value is at hand.
         p.scatter_(1, own, torch.from_numpy(p_max[part])[:, None])
-        trust = torch.from_numpy(r[part])[:, None]
-        highest, winner = (trust * p + (1 - trust) * b).max(1)
+        trust = torch.from_numpy(r[part])
+        highest, winner = rectified_label(trust, p, b).max(1)
         changed = (winner != own[:, 0]).numpy()
         label.ravel()[part[changed]] = winner.numpy()[changed]
         certainty.ravel()[part[changed]] = highest.clamp(max=1).numpy()[changed]

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from models.rectification.auxiliary import AuxiliaryHead
 from models.rectification.calibration import log_odds
 from models.rectification.field import FieldInput, FieldShape, ImplicitRectifier
+from models.rectification.mixture import rectified_label
 from models.rectification.stage import bilinear
 from models.rectification.views import LabelledView
 
@@ -88,8 +89,7 @@ class FieldInTraining(nn.Module):
         true = torch.from_numpy(view.true.astype(np.int64))[:, None]
         p = bilinear(given.probabilities, given.probabilities_cover_hw_px, points)
         b = bilinear(self.auxiliary(given.features), given.features_cover_hw_px, points)
-        r = logits.sigmoid()
-        mixed = r * p.gather(1, true)[:, 0] + (1 - r) * b.gather(1, true)[:, 0]
+        mixed = rectified_label(logits.sigmoid(), p, b).gather(1, true)
         return anchor - mixture_weight * mixed.clamp(min=1e-6).log().mean()
 
 
