@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bundle = read_bundle(source_bundle(options, data))
     ((name, folder),) = region_models(options).items()
     region_model = load_built_in(name) if folder is None else load_region_model(folder)
-    labelled = track(list(_labelled(data, options)), description="look at regions")
+    labelled = track(list(labelled_source(data, options)), description="look at regions")
     config = PipelineConfig(
         select=SelectConfig(keep_fraction=SEED_COVERAGE, scope="image"),
         aggregate=AggregateConfig(),
@@ -76,7 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(json.dumps(figures, indent=1))
 
 
-def _labelled(data: DataSet, options: argparse.Namespace) -> Iterator[Labelled]:
+def labelled_source(data: DataSet, options: argparse.Namespace) -> Iterator[Labelled]:
+    """Yield labelled images of the source that models are not trained on.
+
+    Args:
+        data: the data set.
+        options: `scenes` and `images`, the number at most.
+    """
     if options.scenes is not None:
         for seed in split_seeds("fit", options.images, offset=_FRESH_OFFSET):
             scene = generate_scene(SOURCE_STYLE, seed)

@@ -5,7 +5,7 @@ that it was made from. A style is the same for all images, and normalisation is 
 where the model has any, as it is for a target: what is left are the errors that a label job makes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from typing import Any, Final
@@ -42,6 +42,7 @@ class SourceFitSettings:
         most_bytes: views are thinned out to take no more memory than this.
         calibration_share: the last images by this share calibrate and are not fitted on.
         gap_share: images between the two that are left out; neighbours of a sequence are alike.
+        shape: sizes of the field other than its defaults, see `FieldShape`.
         training: of the field.
     """
 
@@ -51,6 +52,7 @@ class SourceFitSettings:
     most_bytes: int = 1 << 30
     calibration_share: float = 0.3
     gap_share: float = 0.05
+    shape: Mapping[str, Any] = field(default_factory=dict)
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
 
@@ -93,7 +95,24 @@ def fit_rectifier(
         NoErrors: hardly a wrong pixel.
     """
     settings = settings or SourceFitSettings()
-    views, images = _views(model, labelled, config, seed, settings)
+    views, images = labelled_views(model, labelled, config, seed, settings)
+    return fit_on_views(model, views, images, settings)
+
+
+def fit_on_views(
+    model: SegmentationModel,
+    views: Sequence[LabelledView],
+    images: int,
+    settings: SourceFitSettings,
+) -> tuple[Rectifier, dict[str, Any]]:
+    """The second half of `fit_rectifier`: the same answer and errors.
+
+    Args:
+        model: the segmenter.
+        views: of `labelled_views`.
+        images: how many images they are of.
+        settings: how the field is fitted.
+    """
     if images < _LEAST_IMAGES:
         raise TooFewImages(
             f"{images} labelled images are too few, give {_LEAST_IMAGES} or more: a part of them "
@@ -107,7 +126,7 @@ def fit_rectifier(
         )
     fitted, held_out = _split(views, images, settings)
     first = views[0].given
-    shape = FieldShape(first.features.shape[1], model.ontology.num_classes)
+    shape = FieldShape(first.features.shape[1], model.ontology.num_classes, **settings.shape)
     trained = train_field(fitted, shape, settings.training)
     logits, right, p_max = _answers(trained, held_out)
     rectifier = Rectifier(
@@ -130,19 +149,22 @@ def fit_rectifier(
             "auroc_of_max_softmax": auroc(-p_max, ~right),
         },
         "calibration": asdict(rectifier.calibration),
-        "settings": asdict(settings),
+        "settings": {**asdict(settings), "shape": dict(settings.shape)},
     }
     return rectifier, figures
 
 
-def _views(
+def labelled_views(
     model: SegmentationModel,
     labelled: Iterable[Labelled],
     config: PredictConfig,
     seed: int,
     settings: SourceFitSettings,
 ) -> tuple[list[LabelledView], int]:
-    """Views of all images in all styles, thinned out to the memory allowed; how many images."""
+    """Views of all images in all styles, thinned out to the memory allowed; how many images.
+
+    Arguments as of `fit_rectifier`.
+    """
     stream = iter(labelled)
     shown = list(islice(stream, settings.style_images))
     predictors = [

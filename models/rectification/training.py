@@ -45,7 +45,7 @@ class TrainingSettings:
         seed: of weights and order.
     """
 
-    steps: int = 800
+    steps: int = 900
     views: int = 4
     points: int = 384
     learning_rate: float = 2e-3
