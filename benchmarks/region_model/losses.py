@@ -35,21 +35,26 @@ def mask_iou(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
     return (found & inside).sum((2, 3)) / union
 
 
-def prompt_loss(masks: Tensor, iou: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
+def prompt_loss(
+    masks: Tensor, iou: Tensor, targets: Tensor, valid: Tensor, ambiguous: Tensor
+) -> Tensor:
     """Loss of a batch of prompts, a scalar.
 
     The first mask answers the prompt alone; of the other three only the best one is trained, so
-    that they may disagree about what an ambiguous point means. All four IoUs are.
+    that they may disagree about what a single point means. All four IoUs are.
 
     Args:
         masks: logits, float [N, 4, h, w].
         iou: the model's own estimate for each, float [N, 4].
         targets, valid: as in `mask_losses`.
+        ambiguous: bool [N], prompts that the other three masks learn from: those of one point. A
+            box is nearly never ambiguous, and easy ones would crowd out what is to be learnt.
     """
     losses = mask_losses(masks, targets, valid)
     with torch.no_grad():
         true_iou = mask_iou(masks, targets, valid)
-    answer = losses[:, 0].mean() + losses[:, 1:].min(1).values.mean()
+    best = losses[:, 1:].min(1).values * ambiguous
+    answer = losses[:, 0].mean() + best.sum() / ambiguous.sum().clamp(min=1)
     return answer + F.mse_loss(iou, true_iou)
 
 

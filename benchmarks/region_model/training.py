@@ -32,6 +32,7 @@ _CLIP_NORM = 1.0
 _EMA_DECAY = 0.998
 _AFFINITY_WEIGHT = 0.5
 _BOX_AND_POINTS_PROBABILITY = 0.2
+_PROMPTS_A_BOX = 3  # every third prompt is a box; points are harder
 _ATTEMPTS = 8
 
 
@@ -222,34 +223,38 @@ def _loss(
         embeddings = sam.image_encoder(images)
         looks = helper(embeddings)
     # The decoder in plain precision: its tensors are small, casting them costs more than it gains.
-    sparse, hints = _embed(sam, batch, generator, hinted_share)
+    sparse, hints, ambiguous = _embed(sam, batch, generator, hinted_share)
     repeats = torch.repeat_interleave(embeddings.float(), torch.tensor(counts), dim=0) + hints
     answers = answer_prompts(sam, repeats, sparse)
     masks = all_masks(sam, answers)
-    loss = prompt_loss(masks.float(), answers.iou.float(), targets, valid)
+    loss = prompt_loss(masks.float(), answers.iou.float(), targets, valid, ambiguous)
     return loss + _AFFINITY_WEIGHT * affinity_loss(looks, _coarse(batch, looks), generator)
 
 
 def _embed(
     sam: Sam, batch: list[Sample], generator: torch.Generator, hinted_share: float
-) -> tuple[Tensor, Tensor]:
-    """Embedded prompts [N, T, C] of a step, and what hints add to the image [N, C, h, w]."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Embedded prompts of a step, what hints add to the image, and which prompts are one point.
+
+    Returns:
+        float [N, T, C], float [N, C, h, w], bool [N].
+    """
     encoder = sam.prompt_encoder
     boxes = torch.cat([torch.from_numpy(s.boxes_xyxy) for s in batch])
     points = torch.cat([torch.from_numpy(s.points_xy) for s in batch])
-    use_box = torch.arange(len(boxes)) % 2 == 0
+    use_box = torch.arange(len(boxes)) % _PROMPTS_A_BOX == 0
     hinted = torch.rand(len(boxes), generator=generator) < hinted_share
     hints = hints_of(sam, boxes, points[:, 0], use_box, hinted)
     if torch.rand((), generator=generator) < _BOX_AND_POINTS_PROBABILITY:
         count = int(torch.randint(1, 3, (), generator=generator))
         labelled = points[:, :count], torch.ones(len(points), count)
         both: Tensor = encoder(points=labelled, boxes=boxes, masks=None)[0]
-        return both, hints
+        return both, hints, torch.zeros(len(boxes), dtype=torch.bool)
     single = points[:, :1], torch.ones(len(points), 1)
     as_points = encoder(points=single, boxes=None, masks=None)[0]
     as_boxes = encoder(points=None, boxes=boxes, masks=None)[0]
     # Both have two tokens: a point is padded by one that says "not a point".
-    return torch.where(use_box[:, None, None], as_boxes, as_points), hints
+    return torch.where(use_box[:, None, None], as_boxes, as_points), hints, ~use_box
 
 
 def _coarse(batch: list[Sample], like: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def test_of_three_masks_only_the_best_is_trained_and_all_estimates_are():
     masks = torch.tensor([[0, 0, 0, 0], [3, 3, -3, -3], [-3, -3, 3, 3], [0.1, 0, 0, 0]]).float()
     masks = masks.reshape(1, 4, 1, 4).requires_grad_()
     iou = torch.full((1, 4), 0.5, requires_grad=True)
-    loss = prompt_loss(masks, iou, targets, valid)
+    loss = prompt_loss(masks, iou, targets, valid, torch.tensor([True]))
     losses = mask_losses(masks, targets, valid)[0]
     true = torch.tensor([[0.0, 1.0, 0.0, 0.5]])  # the last mask is one of two pixels
     expected = losses[0] + losses[1] + (0.5 - true).square().mean()
@@ -63,7 +63,8 @@ def test_nothing_valid_gives_finite_gradients():
     masks = torch.randn(2, 4, 3, 3, requires_grad=True)
     iou = torch.rand(2, 4, requires_grad=True)
     nothing = torch.zeros(2, 3, 3)
-    prompt_loss(masks, iou, nothing, nothing).backward()  # type: ignore[no-untyped-call]
+    loss = prompt_loss(masks, iou, nothing, nothing, torch.zeros(2, dtype=torch.bool))
+    loss.backward()  # type: ignore[no-untyped-call]
     embedding = torch.randn(1, 4, 3, 3, requires_grad=True)
     segments = torch.zeros(1, 3, 3, dtype=torch.int64)
     loss = affinity_loss(embedding, segments, torch.Generator().manual_seed(0))
@@ -80,3 +81,12 @@ def test_affinity_weighs_pairs_of_one_and_of_two_segments_alike():
     loss = affinity_loss(embedding, segments, torch.Generator().manual_seed(0))
     # Cosines are 1 within and 0 between the two: logits of 4 and -4, both right.
     assert loss.item() == pytest.approx(2 * log(1 + torch.tensor(-4.0).exp().item()), rel=1e-4)
+
+
+def test_of_a_box_only_the_first_mask_is_trained():
+    masks = torch.zeros(2, 4, 1, 2, requires_grad=True)
+    targets, valid = torch.ones(2, 1, 2), torch.ones(2, 1, 2)
+    loss = prompt_loss(masks, torch.zeros(2, 4), targets, valid, torch.tensor([False, True]))
+    (gradient,) = torch.autograd.grad(loss, masks)
+    assert gradient[:, 0].any(dim=(1, 2)).tolist() == [True, True]
+    assert gradient[:, 1:].any(dim=(1, 2, 3)).tolist() == [False, True]
