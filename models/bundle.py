@@ -1,23 +1,27 @@
 """Our own model format: a folder with `bundle.json` and weights in safetensors.
 
-The classifier of regions is optional: where it is missing, so are its two entries and its file.
+The classifier of regions and the rectifier are optional: where one is missing, so are its two
+entries and its file.
 
 bundle.json = {
   "format_version": 1, "kind": "selvage-bundle",
   "architecture": {"name": "compact", "config": {…}},
   "ontology": {"name", "classes": […]},
   "connectivity": {…},
-  "files": {"segmenter.safetensors": "<sha256>", "connectivity.safetensors": "<sha256>"},
+  "rectifier": {…},
+  "files": {"segmenter.safetensors": "<sha256>", "connectivity.safetensors": "<sha256>",
+            "rectifier.safetensors": "<sha256>"},
   "provenance": {…}
 }
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
@@ -28,6 +32,7 @@ from models.connectivity.classifier import Classifier
 from models.digest import file_sha256
 from models.errors import ModelRefused
 from models.ontology import Ontology
+from models.rectification.rectifier import Rectifier
 from models.segmentation.compact import CompactSegmenter
 
 BUNDLE_FILE = "bundle.json"
@@ -35,7 +40,10 @@ BUNDLE_KIND = "selvage-bundle"
 FORMAT_VERSION = 1
 SEGMENTER_FILE = "segmenter.safetensors"
 CONNECTIVITY_FILE = "connectivity.safetensors"
+RECTIFIER_FILE = "rectifier.safetensors"
 _REWRITE = "Write the bundle again with `models.bundle.write_bundle`, or copy it once more."
+
+Part = TypeVar("Part", Classifier, Rectifier)
 
 
 @dataclass(frozen=True)
@@ -44,12 +52,14 @@ class Bundle:
 
     Attributes:
         connectivity: the classifier of regions, if it was fitted.
+        rectifier: of this segmenter, if it was fitted.
     """
 
     module: CompactSegmenter
     ontology: Ontology
     provenance: dict[str, Any]
     connectivity: Classifier | None = None
+    rectifier: Rectifier | None = None
 
 
 def write_bundle(
@@ -59,6 +69,7 @@ def write_bundle(
     provenance: dict[str, Any],
     dtype: torch.dtype | None = None,
     connectivity: Classifier | None = None,
+    rectifier: Rectifier | None = None,
 ) -> None:
     """Writes a bundle into `folder`, which is made if need be.
 
@@ -67,15 +78,23 @@ def write_bundle(
         dtype: in which floating-point tensors are stored, for example `torch.float16` to halve the
             size; None stores them as they are. They are computed with in float32 in any case.
         connectivity: the classifier of regions, if it was fitted.
+        rectifier: of this segmenter, if it was fitted.
 
     Raises:
-        ValueError: if module or classifier have another number of classes than the ontology.
+        ValueError: if module, classifier or rectifier have another number of classes than the
+            ontology, or the rectifier another order of them.
     """
-    for part, found in (("module", module), ("classifier of regions", connectivity)):
+    for part, found in (
+        ("module", module),
+        ("classifier of regions", connectivity),
+        ("rectifier", rectifier),
+    ):
         if found is not None and found.num_classes != ontology.num_classes:
             raise ValueError(
                 f"the {part} has {found.num_classes} classes, the ontology {ontology.num_classes}"
             )
+    if rectifier is not None and rectifier.class_names != _names(ontology):
+        raise ValueError("the rectifier was fitted for classes of other names or another order")
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: _stored(tensor, dtype).detach().cpu().contiguous()
@@ -83,16 +102,22 @@ def write_bundle(
     }
     save_file(tensors, folder / SEGMENTER_FILE)
     names = [SEGMENTER_FILE]
-    (folder / CONNECTIVITY_FILE).unlink(missing_ok=True)
-    if connectivity is not None:
-        save_arrays(connectivity.tensors(), folder / CONNECTIVITY_FILE)
-        names.append(CONNECTIVITY_FILE)
+    described: dict[str, Any] = {}
+    for key, name, fitted in (
+        ("connectivity", CONNECTIVITY_FILE, connectivity),
+        ("rectifier", RECTIFIER_FILE, rectifier),
+    ):
+        (folder / name).unlink(missing_ok=True)
+        if fitted is not None:
+            save_arrays(fitted.tensors(), folder / name)
+            names.append(name)
+            described[key] = fitted.config()
     content = {
         "format_version": FORMAT_VERSION,
         "kind": BUNDLE_KIND,
         "architecture": {"name": "compact", "config": module.config()},
         "ontology": ontology.to_dict(),
-        **({} if connectivity is None else {"connectivity": connectivity.config()}),
+        **described,
         "files": {name: file_sha256(folder / name) for name in names},
         "provenance": provenance,
     }
@@ -116,8 +141,13 @@ def read_bundle(folder: Path) -> Bundle:
         module.load_state_dict(load_file(folder / SEGMENTER_FILE))
     except (SafetensorError, OSError, RuntimeError) as error:
         raise _unreadable(f"{SEGMENTER_FILE} does not fit the architecture: {error}") from error
-    connectivity = _read_connectivity(folder, content, ontology)
-    return Bundle(module.float().eval(), ontology, content["provenance"], connectivity)
+    return Bundle(
+        module.float().eval(),
+        ontology,
+        content["provenance"],
+        connectivity=_read_connectivity(folder, content, ontology),
+        rectifier=_read_rectifier(folder, content, ontology),
+    )
 
 
 def _stored(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
@@ -174,26 +204,65 @@ def _check_file(folder: Path, name: str, expected: Any) -> None:
 def _read_connectivity(
     folder: Path, content: Mapping[str, Any], ontology: Ontology
 ) -> Classifier | None:
-    config = content.get("connectivity")
-    if config is None and CONNECTIVITY_FILE not in content["files"]:
+    described = _described(content, "connectivity", CONNECTIVITY_FILE)
+    if described is None:
         return None
-    if not isinstance(config, dict) or CONNECTIVITY_FILE not in content["files"]:
-        raise _unreadable(
-            f"{BUNDLE_FILE} needs the object 'connectivity' and {CONNECTIVITY_FILE}, or neither."
-        )
-    try:
-        classifier = Classifier.from_tensors(config, load_arrays(folder / CONNECTIVITY_FILE))
-    # AttributeError, TypeError: entries of the description that are of other types than they should
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-        raise _unreadable(f"The classifier of regions cannot be read: {error}.") from error
+    path = folder / CONNECTIVITY_FILE
+    classifier = _read_part("classifier of regions", Classifier.from_tensors, described, path)
     if classifier.num_classes != ontology.num_classes:
-        raise ModelRefused(
-            "model-classes-mismatch",
+        raise _other_classes(
             f"The classifier of regions has {classifier.num_classes} classes, the ontology "
             f"{ontology.num_classes}.",
             "Fit the classifier anew for this model.",
         )
     return classifier
+
+
+def _read_rectifier(
+    folder: Path, content: Mapping[str, Any], ontology: Ontology
+) -> Rectifier | None:
+    described = _described(content, "rectifier", RECTIFIER_FILE)
+    if described is None:
+        return None
+    rectifier = _read_part("rectifier", Rectifier.from_tensors, described, folder / RECTIFIER_FILE)
+    if rectifier.class_names != _names(ontology):
+        raise _other_classes(
+            f"The rectifier was fitted for the classes {', '.join(rectifier.class_names)}, the "
+            f"ontology has {', '.join(_names(ontology))}.",
+            "Fit the rectifier anew for this model.",
+        )
+    return rectifier
+
+
+def _described(content: Mapping[str, Any], key: str, name: str) -> dict[str, Any] | None:
+    """The description of an optional part, None where there is neither it nor its file."""
+    config = content.get(key)
+    if config is None and name not in content["files"]:
+        return None
+    if not isinstance(config, dict) or name not in content["files"]:
+        raise _unreadable(f"{BUNDLE_FILE} needs the object '{key}' and {name}, or neither.")
+    return config
+
+
+def _read_part(
+    called: str,
+    from_tensors: Callable[[dict[str, Any], dict[str, npt.NDArray[Any]]], Part],
+    config: dict[str, Any],
+    path: Path,
+) -> Part:
+    try:
+        return from_tensors(config, load_arrays(path))
+    # AttributeError, TypeError: entries of the description that are of other types than they should
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+        raise _unreadable(f"The {called} cannot be read: {error}.") from error
+
+
+def _names(ontology: Ontology) -> tuple[str, ...]:
+    return tuple(info.name for info in ontology.classes)
+
+
+def _other_classes(reason: str, remedy: str) -> ModelRefused:
+    return ModelRefused("model-classes-mismatch", reason, remedy)
 
 
 def _build_module(content: dict[str, Any], ontology: Ontology) -> CompactSegmenter:
@@ -205,8 +274,7 @@ def _build_module(content: dict[str, Any], ontology: Ontology) -> CompactSegment
     except (TypeError, ValueError, RuntimeError) as error:
         raise _unreadable(f"The architecture cannot be built: {error}.") from error
     if module.num_classes != ontology.num_classes:
-        raise ModelRefused(
-            "model-classes-mismatch",
+        raise _other_classes(
             f"The network has {module.num_classes} classes, the ontology {ontology.num_classes}.",
             "Correct the ontology in bundle.json.",
         )

@@ -8,14 +8,14 @@ from typing import Any
 
 from models.config_checks import check, is_integer, is_number, known_keys, number_tuple
 from models.connectivity.config import AggregateConfig, CorrectConfig
-from models.errors import ConfigError, StageNotAvailable
+from models.errors import ConfigError
+from models.rectification.config import RectifyConfig
 
 STAGES = ("predict", "rectify", "select", "aggregate", "correct")
-AVAILABLE_STAGES = ("predict", "select", "aggregate", "correct")
 
 # Raised by hand when a change of code changes the bytes that a stage writes; part of every label's
 # identity. tests/models/test_golden.py fails when bytes change and no version was raised.
-ALGORITHM_VERSIONS = {"predict": 1, "select": 1, "aggregate": 1, "correct": 1}
+ALGORITHM_VERSIONS = {"predict": 1, "rectify": 1, "select": 1, "aggregate": 1, "correct": 1}
 
 MIN_WINDOW_PX = 32
 MAX_WINDOW_PX = 8192
@@ -153,6 +153,7 @@ class PipelineConfig:
 
     Attributes:
         predict: always runs.
+        rectify: r, the probability that a class is right, in place of the model's confidence.
         select: None keeps the label of every pixel.
         aggregate: grows the kept pixels to regions (PSA).
         correct: keeps, relabels or rejects each region (SCC).
@@ -160,6 +161,7 @@ class PipelineConfig:
     """
 
     predict: PredictConfig = field(default_factory=PredictConfig)
+    rectify: RectifyConfig | None = None
     select: SelectConfig | None = None
     aggregate: AggregateConfig | None = None
     correct: CorrectConfig | None = None
@@ -171,7 +173,7 @@ class PipelineConfig:
     @property
     def stages(self) -> tuple[str, ...]:
         """Names of the stages that run, in order."""
-        return tuple(name for name in STAGES if getattr(self, name, None) is not None)
+        return tuple(name for name in STAGES if getattr(self, name) is not None)
 
     @property
     def algorithm_versions(self) -> dict[str, int]:
@@ -181,6 +183,7 @@ class PipelineConfig:
     def to_dict(self) -> dict[str, Any]:
         return {
             "predict": self.predict.to_dict(),
+            "rectify": None if self.rectify is None else self.rectify.to_dict(),
             "select": None if self.select is None else self.select.to_dict(),
             "aggregate": None if self.aggregate is None else self.aggregate.to_dict(),
             "correct": None if self.correct is None else self.correct.to_dict(),
@@ -192,21 +195,18 @@ class PipelineConfig:
         """The configuration of a JSON object; absent keys take their defaults.
 
         Raises:
-            StageNotAvailable: if `rectify` is there and not null.
             ConfigError: on an unknown key or an invalid value.
         """
         if not isinstance(data, dict):
             raise ConfigError("", "a pipeline is an object")
-        for stage in STAGES:
-            if stage not in AVAILABLE_STAGES and data.get(stage) is not None:
-                raise StageNotAvailable(stage)
         unknown = sorted(map(str, set(data) - {*STAGES, "keep_stages"}))
         if unknown:
             raise ConfigError(unknown[0], "no such key")
-        predict, select = data.get("predict"), data.get("select")
+        predict, rectify, select = data.get("predict"), data.get("rectify"), data.get("select")
         aggregate, correct = data.get("aggregate"), data.get("correct")
         return cls(
             predict=PredictConfig() if predict is None else PredictConfig.from_dict(predict),
+            rectify=None if rectify is None else RectifyConfig.from_dict(rectify),
             select=None if select is None else SelectConfig.from_dict(select),
             aggregate=None if aggregate is None else AggregateConfig.from_dict(aggregate),
             correct=None if correct is None else CorrectConfig.from_dict(correct),

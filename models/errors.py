@@ -27,16 +27,6 @@ class ConfigError(ValueError):
         self.path = path
 
 
-class StageNotAvailable(ConfigError):
-    """A stage was asked for that this version does not have."""
-
-    code = "stage-not-available"
-
-    def __init__(self, stage: str) -> None:
-        super().__init__(stage, f"the stage '{stage}' is not available yet; leave it out")
-        self.stage = stage
-
-
 class PilotMissing(ValueError):
     """Selection needs thresholds of the whole set and none were given."""
 

@@ -21,8 +21,10 @@ class LabelMaps:
         stages: with `keep_stages`, the class map after each stage that ran, uint8 (H, W).
         summary: `size_hw`; `coverage`, the share of pixels with a label; `expected_accuracy`, the
             mean of c over them, or None without any; `class_pixels`, {class id: pixels} of the
-            classes that occur; `window_px`, the longest side of a window that was used; `notes`,
-            sentences on stages that could not do their work, where there are any.
+            classes that occur; `window_px`, the longest side of a window that was used;
+            `rectified`, where that stage ran: `changed_fraction`, the share of pixels whose class
+            it changed, and whether its r is `calibrated`; `notes`, sentences on stages that could
+            not do their work, where there are any.
         regions_json: the regions of the label as a JSON document, see
             `models.connectivity.region_table`; None where no stage looked at regions.
     """
@@ -32,6 +34,16 @@ class LabelMaps:
     stages: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     regions_json: dict[str, Any] | None = None
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether `expected_accuracy` is meant as an accuracy; else it ranks images, no more.
+
+        Only r of a rectifier that was fitted on labels is. What regions add to it is combined by a
+        formula with two fixed parameters, which nobody has fitted for this model.
+        """
+        rectified = self.summary.get("rectified", {})
+        return self.regions_json is None and bool(rectified.get("calibrated"))
 
 
 def label_maps(

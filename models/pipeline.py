@@ -1,8 +1,8 @@
 """The label path, from an image to its pseudo-label, in the order of its stages.
 
     predict    image -> most probable class of each pixel, and its probability p_max
-    rectify    (not yet) p_max -> r, the probability that the class at this place is right
-    select     keep the pixels whose p_max reaches the threshold of their class; 255 elsewhere
+    rectify    class and p_max -> the class that is right most likely, and r, how likely it is
+    select     keep the pixels whose p_max (r) reaches the threshold of their class; 255 elsewhere
     aggregate  kept pixels -> labels of whole regions (PSA)
     correct    each region kept, relabelled or rejected (SCC)
 
@@ -14,7 +14,7 @@ two as well: `evidence` of each image, `fit_correction` on a sample of all, and 
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,13 +30,15 @@ from models.connectivity.evidence import RegionEvidence
 from models.connectivity.extraction import regions_of
 from models.connectivity.features import FeatureMap, Pixels
 from models.connectivity.sample import Sample, merge_parts, sample_of
-from models.errors import CorrectionFitMissing, ModelOutputInvalid, PilotMissing
+from models.errors import CorrectionFitMissing, ModelOutputInvalid, ModelRefused, PilotMissing
 from models.label_maps import LabelMaps, label_maps
 from models.ontology import IGNORE_LABEL
 from models.prediction import Prediction, Predictor, RgbImage
 from models.prediction_detail import CELL_PX
 from models.promptable.base import Embedding, RegionModel
-from models.region_label import PREDICTED, finish_label
+from models.rectification.rectifier import Rectifier
+from models.rectification.stage import rectify
+from models.region_label import PREDICTED, RECTIFIED, finish_label
 from models.segmentation.base import SegmentationModel
 from models.selection import (
     ConfidenceHistogram,
@@ -71,7 +73,8 @@ class LabelPipeline:
     are labelled with it (but for a correction fitted on them, which looks at all).
 
     Args:
-        model: the segmenter; if it has a `connectivity` classifier, `correct` may use it.
+        model: the segmenter; if it has a `connectivity` classifier, `correct` may use it, and its
+            `rectifier` is what `rectify` works with.
         config: which stages run, and how.
         pilot_fit: thresholds of the set, if `config.select` needs a pilot.
         region_model: who finds regions, if `config.aggregate` is there.
@@ -81,6 +84,7 @@ class LabelPipeline:
     Raises:
         ValueError: if the number of thresholds is not the model's number of classes, or
             `config.aggregate` has no region model.
+        ModelRefused: `rectifier-missing` or `rectifier-of-another-model`, with `config.rectify`.
     """
 
     def __init__(
@@ -96,7 +100,9 @@ class LabelPipeline:
         self._num_classes = model.ontology.num_classes
         self._kinds = [c.kind for c in model.ontology.classes]
         self._config = config
-        self._predictor = Predictor(model, config.predict, with_detail=config.correct is not None)
+        self._rectifier = None if config.rectify is None else _rectifier_of(model)
+        with_detail = config.correct is not None or config.rectify is not None
+        self._predictor = Predictor(model, config.predict, with_detail)
         self._thresholds = _thresholds_of_set(config, pilot_fit, self._num_classes)
         self._region_model = region_model
         self._prior: Classifier | None = getattr(model, "connectivity", None)
@@ -160,9 +166,27 @@ class LabelPipeline:
     # The parts of the two, for a caller that keeps the predictions of a pilot for pass 1.
 
     def predict(self, images: Sequence[RgbImage]) -> list[Prediction]:
+        """The stages `predict` and `rectify`, in the order given; errors as in `label`."""
+        return [self.rectify(prediction) for prediction in self.look(images)]
+
+    def look(self, images: Sequence[RgbImage]) -> list[Prediction]:
         """The stage `predict` alone, in the order given; errors as in `label`."""
         found = dict(self._predictor.predict(images))
         return [found[position] for position in range(len(images))]
+
+    def rectify(self, prediction: Prediction) -> Prediction:
+        """The stage `rectify` alone, if it runs.
+
+        An image on which it fails keeps the prediction that it had; the summary says so.
+        """
+        if self._rectifier is None or self._config.rectify is None:
+            return prediction
+        try:
+            prediction = rectify(prediction, self._rectifier, self._config.rectify)
+        except ValueError as error:  # features that are not finite, for example
+            prediction = replace(prediction, note=f"rectify was left out: {error}")
+        # Only `correct` looks at it from here on.
+        return prediction if self._config.correct is not None else replace(prediction, detail=None)
 
     def histogram(self, prediction: Prediction) -> ConfidenceHistogram:
         """What one prediction adds to the pilot."""
@@ -194,7 +218,7 @@ class LabelPipeline:
         if self._config.aggregate is None and self._config.correct is None:
             chosen = self._kept(prediction, kept)
             stages = self._stage_maps(prediction, chosen) if self._config.keep_stages else {}
-            return label_maps(chosen, prediction.p_max, stages, {"window_px": prediction.window_px})
+            return label_maps(chosen, prediction.p_max, stages, self._facts(prediction))
         evidence = self.evidence(prediction, image, kept)
         return finish_label(evidence, self._correction, image_digest, self._config.keep_stages)
 
@@ -214,18 +238,14 @@ class LabelPipeline:
         if image is None:
             raise ValueError("the stages 'aggregate' and 'correct' look at the image: give it")
         grown = self.grow(prediction, image, kept)
-        facts: dict[str, Any] = {
-            "window_px": prediction.window_px,
-            "stages": list(self._maps_kept()),
-        }
-        if grown.note is not None:
-            facts["notes"] = [grown.note]
+        facts = {**self._facts(prediction, grown.note), "stages": self._maps_kept()}
         # All of them: evidence serves whatever correction is asked for later.
         groups = () if self._config.correct is None else FEATURE_GROUPS
         regions = regions_of(grown.aggregation, grown.pixels, self._num_classes, groups)
-        maps = {PREDICTED: prediction.label}
         if self._config.keep_stages:
-            maps |= self._stage_maps(prediction, grown.pixels.kept)
+            maps = self._stage_maps(prediction, grown.pixels.kept)
+        else:
+            maps = {PREDICTED if self._rectifier is None else RECTIFIED: prediction.label}
         return RegionEvidence(regions, grown.pixels.kept, prediction.p_max, maps, facts)
 
     def grow(self, prediction: Prediction, image: RgbImage, kept: KeptLabel | None = None) -> Grown:
@@ -285,8 +305,32 @@ class LabelPipeline:
         return [name for name in self._config.stages if name != "correct"]
 
     def _stage_maps(self, prediction: Prediction, kept: KeptLabel) -> dict[str, KeptLabel]:
-        maps = {"predict": prediction.label, "select": kept}
+        before = prediction.label if prediction.predicted is None else prediction.predicted
+        maps = {PREDICTED: before, RECTIFIED: prediction.label, "select": kept}
         return {name: maps[name] for name in self._config.stages if name in maps}
+
+    def _facts(self, prediction: Prediction, note: str | None = None) -> dict[str, Any]:
+        """What the summary of a label says of its stages up to `aggregate`; `note` is of that."""
+        facts: dict[str, Any] = {"window_px": prediction.window_px}
+        if self._rectifier is not None:
+            before = prediction.predicted
+            changed = 0.0 if before is None else float((before != prediction.label).mean())
+            calibrated = before is not None and self._rectifier.calibrated
+            facts["rectified"] = {"changed_fraction": changed, "calibrated": calibrated}
+        notes = [text for text in (prediction.note, note) if text is not None]
+        return {**facts, "notes": notes} if notes else facts
+
+
+def _rectifier_of(model: SegmentationModel) -> Rectifier:
+    rectifier: Rectifier | None = getattr(model, "rectifier", None)
+    if rectifier is None:
+        raise ModelRefused(
+            "rectifier-missing",
+            "The stage 'rectify' needs a rectifier, which this model does not have.",
+            "Fit one with a job of type fit_rectifier or with models.rectification.source_fit.",
+        )
+    rectifier.check_fits(model)
+    return rectifier
 
 
 def _without_masks(kept: KeptLabel) -> Aggregation:

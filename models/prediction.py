@@ -29,24 +29,30 @@ RgbImage = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says about one image.
+    """What the model says about one image, and what the stage `rectify` made of it.
 
     Attributes:
-        label: most probable class of each pixel, uint8 (H, W); of equal ones the lowest id.
-        p_max: its probability, float32 (H, W), in [0, 1].
+        label: most probable class of each pixel, uint8 (H, W); of equal ones the lowest id. After
+            `rectify` the class that it wrote.
+        p_max: its probability, float32 (H, W), in [0, 1]. After `rectify` the estimated
+            probability that the class written is right.
         window_px: longest side of a window; less than configured if memory ran out.
-        detail: what the stages for regions need beside; None if it was not asked for.
+        detail: what the later stages need beside; None if it was not asked for.
+        predicted: the class map before `rectify`, uint8 (H, W); None where it has not run.
+        note: why `rectify` could not do its work, where that is so.
     """
 
     label: npt.NDArray[np.uint8]
     p_max: npt.NDArray[np.float32]
     window_px: int
     detail: PredictionDetail | None = None
+    predicted: npt.NDArray[np.uint8] | None = None
+    note: str | None = None
 
     @property
     def nbytes(self) -> int:
-        own = self.label.nbytes + self.p_max.nbytes
-        return own + (0 if self.detail is None else self.detail.nbytes)
+        parts = (self.label, self.p_max, self.detail, self.predicted)
+        return sum(part.nbytes for part in parts if part is not None)
 
 
 class Predictor:

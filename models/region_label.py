@@ -13,7 +13,8 @@ from models.label_maps import LabelMaps, label_maps
 from models.ontology import IGNORE_LABEL
 
 PREDICTED: Final = "predict"
-"""Name of the map of predicted classes among the maps of an evidence."""
+RECTIFIED: Final = "rectify"
+"""Names of maps of an evidence. The weights are of the classes of the second, where it is there."""
 
 CONFIDENCE_SCALE: Final = 1.0
 CONFIDENCE_SHIFT: Final = 0.0
@@ -73,9 +74,9 @@ def region_certainty(
     """c, the probability that the class written at a pixel is right, float32 (H, W).
 
     One fixed monotone formula: the mean of the log odds of what is known of the pixel, scaled and
-    shifted, as a probability again. Known are its confidence r, if its class is the predicted one;
-    the share of the votes of its region for the class written, if it has votes; and the
-    probability that the correction gives to that class, if there was one. Scale and shift were
+    shifted, as a probability again. Known are its confidence r, if its class is the predicted (or
+    rectified) one; the share of the votes of its region for the class written, if it has votes; and
+    the probability that the correction gives to that class, if there was one. Scale and shift were
     fitted on generated scenes and are the same for all classes.
     """
     regions = evidence.regions
@@ -89,7 +90,7 @@ def region_certainty(
         by_region.append(_log_odds(decisions.probability))
     known = np.stack(by_region)
     sums, counts = np.nansum(known, 0), np.isfinite(known).sum(0)
-    own = label == evidence.maps[PREDICTED]
+    own = label == evidence.maps[RECTIFIED if RECTIFIED in evidence.maps else PREDICTED]
     pixel_sums = np.where(own, _log_odds(evidence.weight), 0.0) + _painted(regions, sums)
     pixel_counts = own + _painted(regions, counts)
     mean = pixel_sums / np.maximum(pixel_counts, 1)

@@ -11,6 +11,7 @@ from models.bundle import BUNDLE_FILE
 from models.connectivity.classifier import Classifier
 from models.digest import EXPORTED_MANIFEST
 from models.errors import ModelOutputInvalid, ModelRefused
+from models.rectification.rectifier import Rectifier
 from models.segmentation.base import SegmentationModel
 from models.segmentation.bundled import BundledSegmenter
 from models.segmentation.exported import ExportedSegmenter, pickle_refused, read_manifest
@@ -61,13 +62,18 @@ def connectivity_of(model: SegmentationModel) -> Classifier | None:
     return getattr(model, "connectivity", None)
 
 
+def rectifier_of(model: SegmentationModel) -> Rectifier | None:
+    """The rectifier that came with a model; only bundles can have one."""
+    return getattr(model, "rectifier", None)
+
+
 def check_model(folder: Path, device: str) -> dict[str, Any]:
     """Loads the model and tries it on one generated picture of 96 x 128.
 
     Returns:
         {"kind", "ontology", "classes" (how many), "parameters" (None for an exported program),
-        "has_batch_statistics", "has_connectivity" (a classifier of regions), "seconds" (of loading
-        and trying)}.
+        "has_batch_statistics", "has_connectivity" (a classifier of regions), "has_rectifier",
+        "seconds" (of loading and trying)}.
 
     Raises:
         ModelRefused: also if the model fails on the picture (`model-unreadable`), or does not give
@@ -84,6 +90,7 @@ def check_model(folder: Path, device: str) -> dict[str, Any]:
         "parameters": None if module is None else sum(p.numel() for p in module.parameters()),
         "has_batch_statistics": model.has_batch_statistics,
         "has_connectivity": connectivity_of(model) is not None,
+        "has_rectifier": rectifier_of(model) is not None,
         "seconds": time.monotonic() - started,
     }
 

@@ -4,12 +4,13 @@ import pytest
 
 from models.config import (
     ALGORITHM_VERSIONS,
-    AVAILABLE_STAGES,
+    STAGES,
     PipelineConfig,
     PredictConfig,
     SelectConfig,
 )
-from models.errors import ConfigError, StageNotAvailable
+from models.errors import ConfigError
+from models.rectification.config import RectifyConfig
 
 
 def test_defaults_run_predict_alone():
@@ -19,8 +20,8 @@ def test_defaults_run_predict_alone():
     assert config.algorithm_versions == {"predict": ALGORITHM_VERSIONS["predict"]}
 
 
-def test_each_available_stage_has_a_version():
-    assert set(ALGORITHM_VERSIONS) == set(AVAILABLE_STAGES)
+def test_each_stage_has_a_version():
+    assert tuple(ALGORITHM_VERSIONS) == STAGES
 
 
 def test_round_trip_through_json():
@@ -33,6 +34,7 @@ def test_round_trip_through_json():
             "batch_size": 4,
             "precision": "bfloat16",
         },
+        "rectify": {"mode": "coarse", "band_px": 3, "relabel": False},
         "select": {
             "mode": "global",
             "keep_fraction": 0.5,
@@ -72,17 +74,9 @@ def test_round_trip_through_json():
     assert json.loads(json.dumps(config.to_dict())) == data
     assert PipelineConfig.from_dict(config.to_dict()) == config
     assert config.select == SelectConfig("global", 0.5, (0.5, 0.25), "image")
-    assert config.stages == ("predict", "select", "aggregate", "correct")
+    assert config.rectify == RectifyConfig("coarse", 3, relabel=False)
+    assert config.stages == STAGES
     assert PipelineConfig.from_dict(PipelineConfig().to_dict()) == PipelineConfig()
-
-
-@pytest.mark.parametrize("stage", ["rectify"])
-def test_later_stages_are_refused_by_name(stage):
-    with pytest.raises(StageNotAvailable, match=f"'{stage}' is not available yet") as caught:
-        PipelineConfig.from_dict({stage: {}})
-    assert caught.value.stage == stage
-    assert isinstance(caught.value, ValueError)
-    assert PipelineConfig.from_dict({stage: None}) == PipelineConfig()
 
 
 @pytest.mark.parametrize(
@@ -105,6 +99,11 @@ def test_later_stages_are_refused_by_name(stage):
         ({"predict": {"batch_size": 0}}, "predict.batch_size"),
         ({"predict": {"batch_size": True}}, "predict.batch_size"),
         ({"predict": {"precision": "float16"}}, "predict.precision"),
+        ({"rectify": True}, "rectify"),
+        ({"rectify": {"mode": "fast"}}, "rectify.mode"),
+        ({"rectify": {"band_px": 0}}, "rectify.band_px"),
+        ({"rectify": {"relabel": 1}}, "rectify.relabel"),
+        ({"rectify": {"bandpx": 3}}, "rectify.bandpx"),
         ({"select": 0.7}, "select"),
         ({"select": {"mode": "best"}}, "select.mode"),
         ({"select": {"keep_fraction": 0}}, "select.keep_fraction"),

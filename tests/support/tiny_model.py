@@ -7,6 +7,7 @@ import torch
 from models.bundle import write_bundle
 from models.ontology import ClassInfo, Ontology
 from models.segmentation.compact import CompactSegmenter
+from tests.support.tiny_rectifier import FEATURE_CHANNELS, tiny_rectifier
 
 TINY_ONTOLOGY = Ontology(
     "tiny",
@@ -18,14 +19,15 @@ TINY_ONTOLOGY = Ontology(
 )
 
 
-def write_tiny_bundle(folder: Path, seed: int = 0) -> Path:
+def write_tiny_bundle(folder: Path, seed: int = 0, *, rectified: bool = False) -> Path:
     """Write a bundle with weights drawn from `seed` and return its folder."""
     torch.manual_seed(seed)
-    module = CompactSegmenter(3, width=4, feature_channels=4)
+    module = CompactSegmenter(3, width=4, feature_channels=FEATURE_CHANNELS)
     for parameter in module.classify.parameters():
         parameter.data.normal_(std=1.0)
     _balance(module)
-    write_bundle(folder, module, TINY_ONTOLOGY, {"seed": seed})
+    rectifier = tiny_rectifier(TINY_ONTOLOGY) if rectified else None
+    write_bundle(folder, module, TINY_ONTOLOGY, {"seed": seed}, rectifier=rectifier)
     return folder
 
 

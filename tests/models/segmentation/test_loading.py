@@ -68,6 +68,7 @@ def test_each_kind_is_detected_loaded_and_tried(folders, kind):
         "classes": 5 if kind == "huggingface" else 3,
         "has_batch_statistics": has_weights,
         "has_connectivity": False,
+        "has_rectifier": False,
     }
 
 
