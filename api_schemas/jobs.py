@@ -21,7 +21,14 @@ from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import Problem
 
 JobType = Literal[
-    "generate", "refine", "evaluate", "adapt", "fit_connectivity", "ingest", "validate"
+    "generate",
+    "refine",
+    "evaluate",
+    "adapt",
+    "fit_connectivity",
+    "fit_rectifier",
+    "ingest",
+    "validate",
 ]
 JobStatus = Literal[
     "queued",
@@ -185,12 +192,28 @@ class FitConnectivityJobCreate(JobCreateBase):
     promote: Truth = Field(False, description="Let the bare model name mean the new version")
 
 
+class FitRectifierJobCreate(JobCreateBase):
+    """Fit a model's rectifier on labelled source images → a new version with it."""
+
+    type: Literal["fit_rectifier"]
+    annotation_set: AnnotationSetId = Field(description="An annotation set of purpose `source`")
+    model: ModelReference = Field(description="A bundle with the classes of the labels")
+    pipeline: PipelineOrReference = Field(
+        PipelineConfig(select=None),
+        description="How the model looks at images: its stage `predict`; no other is used",
+    )
+    sample_images: Integer = Field(512, ge=8, le=4096, description="Images used, chosen by digest")
+    seed: Integer = Field(0, ge=0, lt=2**31)
+    promote: Truth = Field(False, description="Let the bare model name mean the new version")
+
+
 JobCreate = Annotated[
     GenerateJobCreate
     | RefineJobCreate
     | EvaluateJobCreate
     | AdaptJobCreate
-    | FitConnectivityJobCreate,
+    | FitConnectivityJobCreate
+    | FitRectifierJobCreate,
     Field(discriminator="type"),
 ]
 

@@ -95,6 +95,13 @@ class RegionModelUse(BaseModel):
     digest: str = Field(description="SHA-256 over all that its masks depend on")
 
 
+class Rectified(BaseModel):
+    """What the stage `rectify` did to a label."""
+
+    changed_fraction: float = Field(description="Share of the pixels whose class changed")
+    calibrated: bool = Field(description="Whether its rectifier was fitted on labels")
+
+
 class LabelLineage(BaseModel):
     """Everything that the bytes of a label depend on, and the jobs that show it."""
 
@@ -107,6 +114,7 @@ class LabelLineage(BaseModel):
     kept_label: str | None = Field(
         None, description="SHA-256 of the uploaded label that it was refined from"
     )
+    rectified: Rectified | None = Field(None, description="By the stage `rectify`")
     region_model: RegionModelUse | None = Field(None, description="Of the stage `aggregate`")
     pipeline_digest: str
     pipeline: PipelineConfig

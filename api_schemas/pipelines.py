@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -28,6 +28,24 @@ class PredictConfig(BaseModel):
         1024, ge=64, le=8192, description="Larger images are read through windows of this side"
     )
     overlap: Number = Field(0.25, ge=0.0, le=0.5, description="Share of a window's side")
+
+
+class RectifyConfig(BaseModel):
+    """rectify: r, the probability that the class at a pixel is right, by the model's rectifier."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Literal["exact", "coarse"] = Field(
+        "exact",
+        description="exact: r is computed at every pixel; coarse: only near edges of the label, "
+        "and interpolated elsewhere",
+    )
+    band_px: Integer = Field(5, ge=1, le=64, description="How near to an edge `coarse` is exact")
+    relabel: Truth = Field(
+        True,
+        description="Let the class of a pixel change where r says so; without it r is the "
+        "confidence of the predicted class and nothing else",
+    )
 
 
 class SelectConfig(BaseModel):
@@ -54,13 +72,13 @@ class PipelineConfig(BaseModel):
         json_schema_extra={
             "examples": [
                 {"predict": {"flip": True}, "select": {"keep_fraction": 0.5}},
-                {"aggregate": {"region_model": "graph"}, "correct": {}},
+                {"rectify": {}, "aggregate": {"region_model": "graph"}, "correct": {}},
             ]
         },
     )
 
     predict: PredictConfig = PredictConfig()
-    rectify: dict[str, Any] | None = None
+    rectify: RectifyConfig | None = None
     select: SelectConfig | None = SelectConfig()
     aggregate: AggregateConfig | None = None
     correct: CorrectConfig | None = None

@@ -108,8 +108,16 @@ class OntologyMismatch(ProblemError):
     code, title, status = "ontology-mismatch", "The classes do not match", 422
 
 
-class StageUnavailable(ProblemError):
-    code, title, status = "stage-unavailable", "This stage is not available", 422
+class RectifierMissing(ProblemError):
+    code, title, status = "rectifier-missing", "The model version has no rectifier", 422
+
+
+class NoErrorsToLearnFrom(ProblemError):
+    code, title, status = "no-errors-to-learn-from", "The model errs too little there", 422
+
+
+class TooFewImages(ProblemError):
+    code, title, status = "too-few-images", "There are too few labelled images", 422
 
 
 class ModelNotReady(ProblemError):

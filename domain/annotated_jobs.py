@@ -1,4 +1,4 @@
-"""Use-cases of jobs that start from uploaded labels: refine them, fit a classifier on them.
+"""Use-cases of jobs that start from uploaded labels: refine them, fit a part of a model on them.
 
 Labels of purpose `evaluation` are not read here: the sets of the catalog that this module looks
 into give none.
@@ -6,11 +6,11 @@ into give none.
 
 import heapq
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from api_schemas.jobs import FitConnectivityJobCreate, RefineJobCreate
+from api_schemas.jobs import FitConnectivityJobCreate, FitRectifierJobCreate, RefineJobCreate
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import Gone, NotFound, OntologyMismatch, StateConflict, ValidationProblem
 from domain import jobs, models
@@ -23,6 +23,7 @@ INITIAL_PIPELINE: Final = PipelineConfig.model_validate(
     {"select": None, "aggregate": {}, "correct": {}}
 )
 LEAST_IMAGES: Final = 2
+LEAST_RECTIFIER_IMAGES: Final = 8  # some of them calibrate, and are not fitted on
 
 
 def get_set(session: Session, annotation_set_id: str, purpose: str, use: str) -> AnnotationSetRow:
@@ -108,41 +109,97 @@ def create_fit_connectivity(
     """Create a job that fits a model's classifier of regions on labelled source images.
 
     Raises:
-        ProblemError: unknown set, another purpose, too few images, a model that is no bundle or of
-            other classes, a region model that is not ready.
+        ProblemError: see `_fit_job`; a region model that is not ready.
     """
-    source = get_set(session, request.annotation_set, "source", "The classifier is fitted on")
+    config, name = resolve_pipeline(session, request.pipeline)
+    return _fit_job(
+        session,
+        request,
+        config,
+        fitted="classifier",
+        least_images=LEAST_IMAGES,
+        params={"views": request.views},
+        pipeline_name=name,
+        **common_fields(session, request, created_by, schedule_id),
+    )
+
+
+def create_fit_rectifier(
+    session: Session,
+    request: FitRectifierJobCreate,
+    created_by: str = LOCAL,
+    schedule_id: str | None = None,
+) -> JobRow:
+    """Create a job that fits a model's rectifier on labelled source images.
+
+    Raises:
+        ProblemError: see `_fit_job`.
+    """
+    config, name = resolve_pipeline(session, request.pipeline)
+    return _fit_job(
+        session,
+        request,
+        PipelineConfig(predict=config.predict, select=None),
+        fitted="rectifier",
+        least_images=LEAST_RECTIFIER_IMAGES,
+        params={},
+        pipeline_name=name,
+        **common_fields(session, request, created_by, schedule_id),
+    )
+
+
+def _fit_job(
+    session: Session,
+    request: FitConnectivityJobCreate | FitRectifierJobCreate,
+    config: PipelineConfig,
+    *,
+    fitted: str,
+    least_images: int,
+    params: dict[str, Any],
+    **fields: Any,
+) -> JobRow:
+    """Create a job that fits a part of a bundle on labelled source images.
+
+    Args:
+        fitted: the part, as people call it.
+        least_images: with fewer there is nothing to fit.
+        params: of this type of job alone.
+        fields: further arguments of `jobs.new_job_row`.
+
+    Raises:
+        ProblemError: unknown set, another purpose, too few images, a model that is no bundle or of
+            other classes.
+    """
+    source = get_set(session, request.annotation_set, "source", f"The {fitted} is fitted on")
     jobs.get_ready_set(session, source.image_set_id)
     version = models.resolve(session, request.model)
     if version.kind != "bundle":
         raise ValidationProblem(
             f"Model '{models.reference_of(version)}' is of kind '{version.kind}'; only bundles "
-            "carry a classifier of regions."
+            f"carry a {fitted}."
         )
-    config, name = resolve_pipeline(session, request.pipeline)
     _check_classes(source, version)
     jobs.check_pipeline(session, config, version)
     total = min(request.sample_images, count_annotations(session, source.id))
-    if total < LEAST_IMAGES:
+    if total < least_images:
         raise ValidationProblem(
-            f"Annotation set '{source.id}' has {total} labelled images; at least {LEAST_IMAGES} "
+            f"Annotation set '{source.id}' has {total} labelled images; at least {least_images} "
             "are needed."
         )
     return jobs.new_job_row(
         session,
-        job_type="fit_connectivity",
+        job_type=request.type,
         image_set_id=source.image_set_id,
         total=total,
         params={
             "source_labels": source.id,
             "seed": request.seed,
-            "views": request.views,
             "promote": request.promote,
+            **params,
         },
         version=version,
         pipeline=config,
-        pipeline_name=name,
-        **common_fields(session, request, created_by, schedule_id),
+        **fields,
     )
 
 
@@ -168,11 +225,16 @@ def labelled_images(
 def sample_of_labelled(
     session: Session, annotation_set_id: str, size: int, rank: Callable[[str], str]
 ) -> list[tuple[str, str]]:
-    """Return (external id, image digest) of the `size` labelled images of lowest rank."""
-    best: list[tuple[str, str, str]] = []
+    """Return (external id, image digest) of the `size` labelled images of lowest rank.
+
+    They come in the order of the set: who leaves some out to calibrate on them wants no neighbours
+    of a sequence on both sides.
+    """
+    best: list[tuple[str, int, str, str]] = []
     after = -1
     while page := list_annotations(session, annotation_set_id, after_position=after):
-        ranked = [(rank(row.image_digest), row.external_id, row.image_digest) for row in page]
+        ranked = [(rank(r.image_digest), r.position, r.external_id, r.image_digest) for r in page]
         best = heapq.nsmallest(size, [*best, *ranked])
         after = page[-1].position
-    return [(external_id, digest) for _, external_id, digest in best]
+    in_order = sorted(best, key=lambda image: image[1])
+    return [(external_id, digest) for _, _, external_id, digest in in_order]

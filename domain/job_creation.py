@@ -6,6 +6,7 @@ from api_schemas.jobs import (
     AdaptJobCreate,
     EvaluateJobCreate,
     FitConnectivityJobCreate,
+    FitRectifierJobCreate,
     GenerateJobCreate,
     RefineJobCreate,
 )
@@ -18,6 +19,7 @@ AnyJobCreate = (
     | EvaluateJobCreate
     | AdaptJobCreate
     | FitConnectivityJobCreate
+    | FitRectifierJobCreate
 )
 
 
@@ -38,6 +40,8 @@ def create_job(
         return jobs.create_generate(session, request, max_queued, created_by, schedule_id)
     if isinstance(request, FitConnectivityJobCreate):
         return annotated_jobs.create_fit_connectivity(session, request, created_by, schedule_id)
+    if isinstance(request, FitRectifierJobCreate):
+        return annotated_jobs.create_fit_rectifier(session, request, created_by, schedule_id)
     if isinstance(request, RefineJobCreate) and request.labels.annotation_set is not None:
         return annotated_jobs.create_refine_initial(
             session, request, max_queued, created_by, schedule_id

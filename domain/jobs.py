@@ -10,13 +10,15 @@ from api_schemas.jobs import AdaptJobCreate, GenerateJobCreate
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import (
     DeadlineExceeded,
+    FieldProblem,
     Gone,
     NotFound,
     QuotaExceeded,
+    RectifierMissing,
     StateConflict,
     ValidationProblem,
 )
-from domain import events, job_states, models, pipelines, region_models, tracing
+from domain import events, job_states, models, region_models, tracing
 from domain.job_fields import common_fields, resolve_pipeline
 from storage.catalog import image_sets, jobs
 from storage.catalog.engine import Catalog, db_now
@@ -66,14 +68,20 @@ def get_ready_set(session: Session, image_set_id: str) -> ImageSetRow:
 
 
 def check_pipeline(session: Session, config: PipelineConfig, version: ModelVersionRow) -> None:
-    """Refuse what this version of the service cannot run with this model.
+    """Refuse what cannot be run with this model.
 
     Raises:
-        StageUnavailable: a stage that does not exist yet.
+        RectifierMissing: `rectify` with a version that carries no rectifier.
         ValidationProblem: thresholds that do not fit the model's classes.
         ProblemError: a region model that is unknown or not ready, or is none.
     """
-    pipelines.check_stages(config)
+    if config.rectify is not None and not version.facts.get("has_rectifier"):
+        raise RectifierMissing(
+            f"Model '{models.reference_of(version)}' has no rectifier, which the stage 'rectify' "
+            "needs. Make a version that has one with a job of type `fit_rectifier`, or leave the "
+            "stage out.",
+            errors=[FieldProblem(pointer="/pipeline/rectify", detail="the model has no rectifier")],
+        )
     region_models.pin(session, config)
     num_classes = len(version.ontology["classes"])
     thresholds = config.select.thresholds if config.select else None

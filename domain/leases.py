@@ -21,8 +21,10 @@ from storage.catalog.tables import ChunkRow, JobItemRow, JobRow
 
 SPEED_SMOOTHING = 0.5
 NO_DEVICE_KINDS = ("ingest",)  # worked on without the device that quotas count
+# kinds of which a job has one chunk, whatever its size
+WHOLE_JOB_KINDS = ("adapt", "fit_connectivity", "fit_rectifier", "validate")
 # kinds whose items end with the chunk
-ITEM_KINDS = ("label", "finish", "evaluate", "adapt", "fit_connectivity", "validate")
+ITEM_KINDS = ("label", "finish", "evaluate", *WHOLE_JOB_KINDS)
 
 
 class LeaseLost(Exception):
@@ -266,7 +268,7 @@ def take_back(catalog: Catalog, lease: Lease, max_kills: int) -> bool:
         open_positions = [p for p in row.positions if _is_open(found.get(p), row, "queued")]
         for position in open_positions:
             found[position].kills += 1
-        if not open_positions or row.kind in ("adapt", "fit_connectivity", "validate"):
+        if not open_positions or row.kind in WHOLE_JOB_KINDS:
             _whole_chunk_died(job, row.kills, max_kills)
         elif len(open_positions) > 1:
             _split(session, row, open_positions)

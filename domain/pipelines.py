@@ -1,40 +1,12 @@
 """Pipelines: what can be run, and which configuration a name means."""
 
-from typing import Final
-
 from sqlalchemy.orm import Session
 
-from api_schemas.pipelines import (
-    STAGES,
-    PipelineConfig,
-    PipelineCreate,
-    parse_pipeline_reference,
-)
-from api_schemas.problems import FieldProblem, NotFound, StageUnavailable, ValidationProblem
+from api_schemas.pipelines import PipelineConfig, PipelineCreate, parse_pipeline_reference
+from api_schemas.problems import FieldProblem, NotFound, ValidationProblem
 from storage.catalog import jobs, pipelines
 from storage.catalog.pipelines import Named
 from storage.catalog.tables import LOCAL, PipelineVersionRow
-
-AVAILABLE_STAGES: Final = ("predict", "select", "aggregate", "correct")
-
-
-def check_stages(config: PipelineConfig, pointer: str = "/pipeline") -> None:
-    """Refuse stages that this version of the service cannot run.
-
-    Raises:
-        StageUnavailable: names them.
-    """
-    missing = [name for name in config.stages if name not in AVAILABLE_STAGES]
-    if missing:
-        raise StageUnavailable(
-            f"The stage '{missing[0]}' is part of the design but does not exist in this version. "
-            f"Available: {', '.join(AVAILABLE_STAGES)}. Leave the other stages out.",
-            errors=[
-                FieldProblem(pointer=f"{pointer}/{name}", detail="not available yet")
-                for name in STAGES
-                if name in missing
-            ],
-        )
 
 
 def create(
@@ -44,11 +16,7 @@ def create(
 
     Returns:
         The version and whether it is new: the configuration of the latest version is that version.
-
-    Raises:
-        StageUnavailable: the configuration cannot be run.
     """
-    check_stages(request.config, "/config")
     digest = request.config.digest
     jobs.add_pipeline(session, digest, request.config.model_dump(mode="json"))
     while True:

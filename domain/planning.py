@@ -14,6 +14,7 @@ from api_schemas.ids import new_id
 from api_schemas.pipelines import PipelineConfig
 from domain import annotated_jobs, evaluation, job_states, refinement
 from domain.jobs import LABELLING_TYPES
+from domain.leases import WHOLE_JOB_KINDS
 from domain.refinement import LabelIdentity
 from storage.catalog import chunks, image_sets, items, jobs, labels
 from storage.catalog.engine import Catalog
@@ -100,7 +101,7 @@ def _next_items(session: Session, job: JobRow) -> list[dict[str, Any]]:
             limit=BATCH_ROWS,
         )
         return _items_of(job, found)
-    if job.type == "fit_connectivity":
+    if "source_labels" in job.params:
         return _items_of_source(session, job)
     if job.type == "validate":
         name = job.params["name"]
@@ -221,7 +222,7 @@ def _start(session: Session, job: JobRow) -> None:
             start_pilot(session, job, config)
         return
     job_states.enter(session, job, "label")
-    if job.type in ("adapt", "fit_connectivity", "validate"):  # one chunk, whatever its size
+    if job.type in WHOLE_JOB_KINDS:
         _add_chunk(session, job, job.type, list(range(job.total)))
     job_states.settle(session, job)
 

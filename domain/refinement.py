@@ -168,7 +168,8 @@ def _inherit_pilot(
     if key is None or source.pilot_fit_digest is None or key != _pilot_key(session, source):
         return
     label = labels.first_label_of(session, source.id)
-    if label is None or not identity.is_current(label, "predict"):
+    judged = [name for name in ("predict", "rectify") if getattr(config, name) is not None]
+    if label is None or not all(identity.is_current(label, stage) for stage in judged):
         return
     if config.select == _config_of(session, source).select and identity.is_current(label, "select"):
         job.pilot_fit_digest = source.pilot_fit_digest
@@ -184,7 +185,8 @@ def _pilot_key(session: Session, job: JobRow) -> tuple[Any, ...] | None:
     version = model_rows.get_version(session, job.model_version_id or "")
     if version is None or not config.needs_pilot:
         return None
-    return version.digest, job.image_set_id, config.predict, config.seed, config.pilot_images
+    stages = config.predict, config.rectify
+    return version.digest, job.image_set_id, *stages, config.seed, config.pilot_images
 
 
 def _where_sampled(session: Session, source: JobRow) -> JobRow | None:

@@ -7,7 +7,8 @@ from service.principals import Principal
 from service.state import ServiceState
 from storage.catalog.tables import JobRow
 
-NEEDS_TRAIN = ("adapt", "fit_connectivity")  # make a model version, and may promote it
+# make a model version, and may promote it
+NEEDS_TRAIN = ("adapt", "fit_connectivity", "fit_rectifier")
 
 
 def admit(session: Session, state: ServiceState, caller: Principal, job: JobRow) -> None:

@@ -53,6 +53,7 @@ def lineage_of(session: Session, row: LabelRow, version: ModelVersionRow) -> Lab
         model=reference_of(version),
         model_digest=version.digest,
         model_deleted=version.deleted_at is not None,
+        rectified=row.lineage.get("rectified"),
         region_model=row.lineage.get("region_model"),
         kept_label=row.lineage.get("kept_label"),
         pipeline_digest=row.pipeline_digest,

@@ -108,6 +108,15 @@ JOB_EXAMPLES: dict[str, Any] = {
             "model": "demo",
         },
     },
+    "fit_rectifier": {
+        "summary": "Fit a model's rectifier on labelled source images",
+        "value": {
+            "type": "fit_rectifier",
+            "annotation_set": "ann_01J9Z3N6V1QG8T2B4C5D6E7F8G",
+            "model": "demo",
+            "promote": True,
+        },
+    },
     "evaluate": {
         "summary": "Score the labels of a job",
         "value": {

@@ -23,6 +23,7 @@ KINDS: Final = {  # queue → kinds of its chunks
         "evaluate",
         "adapt",
         "fit_connectivity",
+        "fit_rectifier",
         "validate",
     ),
     LIGHT_QUEUE: ("ingest",),

@@ -16,6 +16,11 @@ def _region_model(context: LabelContext) -> dict[str, Any]:
     return {} if used is None else {"region_model": used.model_dump()}
 
 
+def _rectified(maps: LabelMaps) -> dict[str, Any]:
+    found = maps.summary.get("rectified")
+    return {} if found is None else {"rectified": found}
+
+
 def _kept_label(context: LabelContext, image_digest: str) -> dict[str, Any]:
     digest = context.recipe.kept_digests.get(image_digest)
     return {} if digest is None else {"kept_label": digest}
@@ -57,7 +62,7 @@ def put_label(
         "height_px": height_px,
         "coverage": maps.summary["coverage"],
         "quality": maps.summary["expected_accuracy"],
-        "calibrated": False,
+        "calibrated": maps.calibrated,
         "class_pixels": {str(k): v for k, v in maps.summary["class_pixels"].items()},
         "artifacts": {name: label_key(digest, name) for name in files},
         "lineage": {
@@ -71,6 +76,7 @@ def put_label(
             "seed": context.seed,
             "window_px": maps.summary.get("window_px"),
             "notes": maps.summary.get("notes", []),
+            **_rectified(maps),
             **_region_model(context),
             **_kept_label(context, image_digest),
         },

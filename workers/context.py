@@ -113,6 +113,7 @@ def load_context(runtime: LabelRuntime, claimed: ClaimedChunk) -> LabelContext:
             {
                 "model": version.digest,
                 "predict": config.predict.to_dict(),
+                "rectify": None if config.rectify is None else config.rectify.to_dict(),
                 "with_detail": config.correct is not None,  # which regions are described by
             }
         ),

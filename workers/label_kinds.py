@@ -11,6 +11,7 @@ from workers.evaluate import evaluate_chunk
 from workers.finish import finish_chunk
 from workers.fit import fit_chunk
 from workers.fit_connectivity import fit_connectivity_chunk
+from workers.fit_rectifier import fit_rectifier_chunk
 from workers.label import label_chunk
 from workers.label_runtime import LabelRuntime
 from workers.model_cache import ModelDamaged
@@ -45,5 +46,6 @@ LABEL_HANDLERS: Final[Handlers[LabelRuntime]] = {
     "evaluate": _needing_model(evaluate_chunk),
     "adapt": _needing_model(adapt_chunk),
     "fit_connectivity": _needing_model(fit_connectivity_chunk),
+    "fit_rectifier": _needing_model(fit_rectifier_chunk),
     "validate": validate_chunk,
 }

@@ -90,7 +90,8 @@ def _predict_batch(context: LabelContext, batch: list[tuple[str, RgbImage]]) -> 
     started = time.perf_counter()
     try:
         with measured("predict", len(batch)):
-            found = context.pipeline.predict([image for _, image in batch])
+            found = context.pipeline.look([image for _, image in batch])
+        found = _rectified(context, found)
     except Exception as error:  # whatever it is, one bad image harms one image
         if len(batch) > 1:
             for one in batch:
@@ -102,6 +103,13 @@ def _predict_batch(context: LabelContext, batch: list[tuple[str, RgbImage]]) -> 
     seconds = (time.perf_counter() - started) / len(batch)
     for (digest, image), prediction in zip(batch, found, strict=True):
         yield Predicted(digest, prediction, image=image, seconds=seconds)
+
+
+def _rectified(context: LabelContext, predictions: list[Prediction]) -> list[Prediction]:
+    if context.pipeline.config.rectify is None:
+        return predictions
+    with measured("rectify", len(predictions)):
+        return [context.pipeline.rectify(prediction) for prediction in predictions]
 
 
 def label_images(

@@ -160,6 +160,8 @@ def test_jobs_of_each_type_are_created(client: Selvage, service: FakeService) ->
     client.generate(SET_ID, "demo", pipeline={"select": None})
     client.evaluate(ANNOTATION_SET_ID, labels_of_job=JOB_ID)
     client.adapt(SET_ID, "demo", sample_images=8, promote=True)
+    client.fit_connectivity(ANNOTATION_SET_ID, "demo", pipeline="grow", views=2)
+    client.fit_rectifier(ANNOTATION_SET_ID, "demo", seed=1)
     sent = [json.loads(request.content) for request in service.requests]
     assert sent == [
         {"type": "generate", "image_set": SET_ID, "model": "demo", "pipeline": {"select": None}},
@@ -170,6 +172,19 @@ def test_jobs_of_each_type_are_created(client: Selvage, service: FakeService) ->
             "model": "demo",
             "sample_images": 8,
             "promote": True,
+        },
+        {
+            "type": "fit_connectivity",
+            "annotation_set": ANNOTATION_SET_ID,
+            "model": "demo",
+            "pipeline": "grow",
+            "views": 2,
+        },
+        {
+            "type": "fit_rectifier",
+            "annotation_set": ANNOTATION_SET_ID,
+            "model": "demo",
+            "seed": 1,
         },
     ]
 

@@ -13,7 +13,6 @@ from storage.objects import model_key
 from tests.support.api import (
     get_items,
     get_job,
-    get_png,
     index_png,
     nonzero,
     post_annotations,
@@ -23,6 +22,7 @@ from tests.support.api import (
 )
 from tests.support.images import png_bytes
 from tests.support.installation import Installation
+from tests.support.source_labels import post_source
 
 IMAGES = {f"{i}.png": png_bytes(i, 48, 64) for i in range(6)}
 QUICK = TrainingSettings(most_rounds=2, round_steps=2, hidden=8)
@@ -36,15 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def source(tiny_site: Installation) -> str:
     """Annotation set: what the model says, with a corner that it does not know."""
-    created = post_images(tiny_site, IMAGES, pipeline={"select": None})
-    tiny_site.settle()
-    files = {}
-    for name, item in get_items(tiny_site, created["job"]["id"]).items():
-        truth = get_png(tiny_site, item["label_id"]).copy()
-        truth[:24, :32] = (truth[:24, :32] + 1) % 3
-        files[name] = index_png(truth)
-    made = post_annotations(tiny_site, created["image_set"]["id"], files, purpose="source")
-    return str(made.json()["id"])
+    return post_source(tiny_site, IMAGES)
 
 
 def fit(site: Installation, annotation_set: str, **more: Any) -> dict[str, Any]:

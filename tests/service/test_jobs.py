@@ -69,7 +69,7 @@ class TestCreate:
             ({"pipeline": {"select": {"thresholds": [0.5, 0.5]}}}, 422, "validation-error"),
             ({"pipeline": {"select": {"thresholds": 0.5, "scope": "image"}}}, 422,
              "validation-error"),
-            ({"pipeline": {"rectify": {}}}, 422, "stage-unavailable"),
+            ({"pipeline": {"rectify": {}}}, 422, "rectifier-missing"),
             ({"pipeline": {"aggregate": {"x": 1}}}, 422, "validation-error"),
             ({"pipeline": {"aggregate": {"region_model": "nobody"}}}, 404, "not-found"),
             ({"pipeline": {"correct": {"mode": "counting"}}}, 422, "validation-error"),

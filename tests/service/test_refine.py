@@ -300,7 +300,7 @@ class TestRefusals:
             ({"image_set": "set_00000000000000000000000000"}, 422, "validation-error"),
             ({"model": "nobody"}, 404, "not-found"),
             ({"pipeline": "nothing"}, 404, "not-found"),
-            ({"pipeline": {"rectify": {}}}, 422, "stage-unavailable"),
+            ({"pipeline": {"rectify": {}}}, 422, "rectifier-missing"),
             ({"pipeline": {"aggregate": {"region_model": "tiny"}}}, 422, "validation-error"),
             ({"pipeline": {"select": {"thresholds": [0.5]}}}, 422, "validation-error"),
         ],

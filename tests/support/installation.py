@@ -82,8 +82,10 @@ class Installation:
             run_chunk(self.runtime, ALL_HANDLERS, self.queue.sent.pop(0))
         raise AssertionError("the work does not end")
 
-    def add_tiny_model(self, folder: Path, name: str = "tiny", seed: int = 0) -> str:
-        write_tiny_bundle(folder, seed)
+    def add_tiny_model(
+        self, folder: Path, name: str = "tiny", seed: int = 0, *, rectified: bool = False
+    ) -> str:
+        write_tiny_bundle(folder, seed, rectified=rectified)
         facts = check_model(folder, "cpu")
         row = store_folder(
             self.catalog,

@@ -6,17 +6,18 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from api_schemas import region_stages
+from api_schemas import pipelines, region_stages
 from api_schemas.models import BUILT_IN_REGION_MODELS
 from api_schemas.pipelines import STAGES, PipelineConfig, PredictConfig, SelectConfig
-from domain.pipelines import AVAILABLE_STAGES
 from models import config
 from models.connectivity import config as regions
 from models.errors import ConfigError
 from models.promptable.builtin import BUILT_IN
+from models.rectification.config import RectifyConfig
 from workers.context import label_config
 
 PAIRS = [
+    (pipelines.RectifyConfig, RectifyConfig),
     (region_stages.ProposalsConfig, regions.ProposalsConfig),
     (region_stages.AggregateConfig, regions.AggregateConfig),
     (region_stages.CorrectConfig, regions.CorrectConfig),
@@ -52,7 +53,6 @@ CORRECT = {
 
 def test_stages_agree() -> None:
     assert STAGES == config.STAGES
-    assert AVAILABLE_STAGES == config.AVAILABLE_STAGES
 
 
 def test_built_in_region_models_agree() -> None:
@@ -68,24 +68,27 @@ def test_every_default_arrives() -> None:
 def test_every_value_arrives() -> None:
     wire = PipelineConfig(
         predict=PredictConfig(flip=True, scales=(0.5, 2.0), window_px=256, overlap=0.5),
+        rectify=pipelines.RectifyConfig(mode="coarse", band_px=3, relabel=False),
         select=SelectConfig(mode="global", keep_fraction=0.4, scope="image"),
         keep_stages=True,
     )
     assert label_config(wire) == config.PipelineConfig(
         predict=config.PredictConfig(flip=True, scales=(0.5, 2.0), window_px=256, overlap=0.5),
+        rectify=RectifyConfig("coarse", 3, relabel=False),
         select=config.SelectConfig(mode="global", keep_fraction=0.4, scope="image"),
         keep_stages=True,
     )
 
 
 @pytest.mark.parametrize(("wire", "own"), PAIRS)
-def test_stages_of_regions_agree_field_by_field(wire: type[BaseModel], own: type[Any]) -> None:
+def test_stages_agree_field_by_field(wire: type[BaseModel], own: type[Any]) -> None:
     assert list(wire.model_fields) == [f.name for f in fields(own)]
 
 
-def test_defaults_of_regions_agree() -> None:
-    wire = PipelineConfig.model_validate({"aggregate": {}, "correct": {}})
+def test_defaults_agree() -> None:
+    wire = PipelineConfig.model_validate({"rectify": {}, "aggregate": {}, "correct": {}})
     found = label_config(wire)
+    assert found.rectify == RectifyConfig()
     assert (found.aggregate, found.correct) == (regions.AggregateConfig(), regions.CorrectConfig())
 
 
@@ -105,6 +108,10 @@ def test_every_value_of_regions_arrives() -> None:
 @pytest.mark.parametrize(
     "given",
     [
+        {"rectify": {"mode": "fast"}},
+        {"rectify": {"band_px": 65}},
+        {"rectify": {"relabel": "yes"}},
+        {"rectify": {"x": 1}},
         {"aggregate": {"variant": "public"}},
         {"aggregate": {"start": "all"}},
         {"aggregate": {"region_model": ""}},

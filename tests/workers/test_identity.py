@@ -76,6 +76,7 @@ class TestRecipe:
         ({"seed": 7}, False),
         ({"pilot_images": 8}, False),
         ({"predict": {"flip": True}}, True),
+        ({"rectify": {}}, True),
         ({"select": None}, True),
         ({"aggregate": {}}, True),
         ({"keep_stages": True}, True),

@@ -1,4 +1,4 @@
-"""`selvage submit | refine | fit-connectivity`: jobs that make labels, or help to make them."""
+"""`selvage submit | refine | fit-…`: jobs that make labels, or help to make them."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,12 +27,21 @@ from selvage_client.cli.tables import job_details, reasons_table
 from selvage_client.packing import images_archive
 from selvage_client.sync_client import Selvage
 
+SourceLabels = Annotated[
+    str, typer.Argument(metavar="ANNOTATION_SET", help="Labels of purpose `source`, ann_….")
+]
+SampleImages = Annotated[int | None, typer.Option(min=2, help="Images used.  [default: 512]")]
+Promote = Annotated[
+    bool, typer.Option("--promote", help="Let the bare model name mean the new version.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands that start jobs."""
     app.command()(submit)
     app.command()(refine)
     app.command()(fit_connectivity)
+    app.command()(fit_rectifier)
 
 
 def submit(
@@ -120,21 +129,15 @@ def refine(
 
 
 def fit_connectivity(
-    annotation_set: Annotated[
-        str, typer.Argument(metavar="ANNOTATION_SET", help="Labels of purpose `source`, ann_….")
-    ],
+    annotation_set: SourceLabels,
     model: ModelName,
     pipeline: PipelineFile = None,
-    sample_images: Annotated[
-        int | None, typer.Option(min=2, help="Images used.  [default: 512]")
-    ] = None,
+    sample_images: SampleImages = None,
     views: Annotated[
         int | None, typer.Option(min=1, help="Styles in which each image is seen.  [default: 4]")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of images and styles.")] = None,
-    promote: Annotated[
-        bool, typer.Option("--promote", help="Let the bare model name mean the new version.")
-    ] = False,
+    promote: Promote = False,
     wait: Wait = False,
     url: Url = None,
     api_key: ApiKey = None,
@@ -150,6 +153,33 @@ def fit_connectivity(
             pipeline=config,
             sample_images=sample_images,
             views=views,
+            seed=seed,
+            promote=promote,
+        )
+        flows.start_and_tell(client, started, wait=wait, json=json, url=url)
+
+
+def fit_rectifier(
+    annotation_set: SourceLabels,
+    model: ModelName,
+    pipeline: PipelineFile = None,
+    sample_images: SampleImages = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of images and of the fit.")] = None,
+    promote: Promote = False,
+    wait: Wait = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    json: Json = False,
+) -> None:
+    """Fit a model's rectifier on labelled source images: a new version with it."""
+    check_model(model)
+    config = read_pipeline(pipeline)
+    with Selvage(url, api_key) as client:
+        started = client.fit_rectifier(
+            annotation_set,
+            model,
+            pipeline=config,
+            sample_images=sample_images,
             seed=seed,
             promote=promote,
         )

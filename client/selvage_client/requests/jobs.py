@@ -103,6 +103,22 @@ def fit_connectivity(
     }
 
 
+def fit_rectifier(
+    annotation_set_id: str,
+    model_reference: str,
+    pipeline: Pipeline | None,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the request for a job that fits a model's rectifier."""
+    return {
+        "type": "fit_rectifier",
+        "annotation_set": annotation_set_id,
+        "model": model_reference,
+        "pipeline": pipeline,
+        **options,
+    }
+
+
 def job_json(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of POST /v1/jobs. Entries that are None are left to the service.
 

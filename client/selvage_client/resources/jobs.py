@@ -1,119 +1,22 @@
-"""Jobs: start, watch, stop."""
+"""Jobs: watch, list, stop; `job_starts` starts them."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import httpx
-from pydantic import BaseModel
 
 from api_schemas.events import EventType
 from api_schemas.jobs import ItemStatus, Job, JobItem, JobStatus, JobType, ResultLine
 from selvage_client.errors import SelvageError
 from selvage_client.events import EventFeed, JobEvent
 from selvage_client.polling import Watch
-from selvage_client.requests import Pipeline, jobs
-from selvage_client.resources.base import AsyncResource, Resource
+from selvage_client.requests import jobs
+from selvage_client.resources.job_starts import AsyncJobStarts, JobStarts
 
 
-class Jobs(Resource):
+class Jobs(JobStarts):
     """Methods of `Selvage` about jobs."""
-
-    def generate(
-        self,
-        image_set: str,
-        model: str,
-        *,
-        pipeline: Pipeline | None = None,
-        idempotency_key: str | None = None,
-        **options: Any,
-    ) -> Job:
-        """Start a job that labels an image set.
-
-        Args:
-            pipeline: a configuration, or the name of a stored one.
-            options: `priority`, `failure_policy`, `metadata`, `schedule_at`, `deadline_at` (an
-                aware `datetime`, or a `timedelta` from now).
-        """
-        request = jobs.generate(image_set, model, pipeline, options)
-        return self.create_job(request, idempotency_key=idempotency_key)
-
-    def refine(
-        self,
-        labels_of_job: str | None = None,
-        *,
-        annotation_set: str | None = None,
-        model: str | None = None,
-        pipeline: Pipeline | None = None,
-        idempotency_key: str | None = None,
-        **options: Any,
-    ) -> Job:
-        """Start a job that labels the images of another job again, and keeps what stays the same.
-
-        Args:
-            annotation_set: uploaded labels of purpose `initial` to grow and correct instead.
-            model: by default the version that is current when the job starts; needed for an
-                annotation set.
-            pipeline: by default that of the labels.
-            options: as for `generate`.
-        """
-        request = jobs.refine(labels_of_job, annotation_set, model, pipeline, options)
-        return self.create_job(request, idempotency_key=idempotency_key)
-
-    def evaluate(
-        self,
-        annotation_set: str,
-        *,
-        labels_of_job: str | None = None,
-        model: str | None = None,
-        pipeline: Pipeline | None = None,
-        idempotency_key: str | None = None,
-        **options: Any,
-    ) -> Job:
-        """Start a job that scores the labels of a job, or a model, against ground truth.
-
-        Args:
-            options: as for `generate`.
-        """
-        request = jobs.evaluate(annotation_set, labels_of_job, model, pipeline, options)
-        return self.create_job(request, idempotency_key=idempotency_key)
-
-    def adapt(
-        self, image_set: str, model: str, *, idempotency_key: str | None = None, **options: Any
-    ) -> Job:
-        """Start a job that re-estimates a model's normalisation statistics on these images.
-
-        Args:
-            options: `sample_images`, `seed`, `promote`, and as for `generate`.
-        """
-        request = jobs.adapt(image_set, model, options)
-        return self.create_job(request, idempotency_key=idempotency_key)
-
-    def fit_connectivity(
-        self,
-        annotation_set: str,
-        model: str,
-        *,
-        pipeline: Pipeline | None = None,
-        idempotency_key: str | None = None,
-        **options: Any,
-    ) -> Job:
-        """Start a job that fits a model's classifier of regions on labelled source images.
-
-        Args:
-            annotation_set: of purpose `source`.
-            pipeline: how regions are made; by default with `aggregate`.
-            options: `sample_images`, `views`, `seed`, `promote`, and as for `generate`.
-        """
-        request = jobs.fit_connectivity(annotation_set, model, pipeline, options)
-        return self.create_job(request, idempotency_key=idempotency_key)
-
-    def create_job(
-        self, request: Mapping[str, Any] | BaseModel, *, idempotency_key: str | None = None
-    ) -> Job:
-        """Start any job. Entries that are None are left to the service."""
-        return self._send(jobs.create_job(request, idempotency_key))
 
     def jobs(
         self,
@@ -221,75 +124,8 @@ class Jobs(Resource):
         return job
 
 
-class AsyncJobs(AsyncResource):
+class AsyncJobs(AsyncJobStarts):
     """The same for coroutines."""
-
-    async def generate(
-        self,
-        image_set: str,
-        model: str,
-        *,
-        pipeline: Pipeline | None = None,
-        idempotency_key: str | None = None,
-        **options: Any,
-    ) -> Job:
-        """Start a job that labels an image set."""
-        request = jobs.generate(image_set, model, pipeline, options)
-        return await self.create_job(request, idempotency_key=idempotency_key)
-
-    async def refine(
-        self,
-        labels_of_job: str | None = None,
-        *,
-        annotation_set: str | None = None,
-        model: str | None = None,
-        pipeline: Pipeline | None = None,
-        idempotency_key: str | None = None,
-        **options: Any,
-    ) -> Job:
-        """Start a job that labels the images of another job again, and keeps what stays."""
-        request = jobs.refine(labels_of_job, annotation_set, model, pipeline, options)
-        return await self.create_job(request, idempotency_key=idempotency_key)
-
-    async def evaluate(
-        self,
-        annotation_set: str,
-        *,
-        labels_of_job: str | None = None,
-        model: str | None = None,
-        pipeline: Pipeline | None = None,
-        idempotency_key: str | None = None,
-        **options: Any,
-    ) -> Job:
-        """Start a job that scores the labels of a job, or a model, against ground truth."""
-        request = jobs.evaluate(annotation_set, labels_of_job, model, pipeline, options)
-        return await self.create_job(request, idempotency_key=idempotency_key)
-
-    async def adapt(
-        self, image_set: str, model: str, *, idempotency_key: str | None = None, **options: Any
-    ) -> Job:
-        """Start a job that re-estimates a model's normalisation statistics on these images."""
-        request = jobs.adapt(image_set, model, options)
-        return await self.create_job(request, idempotency_key=idempotency_key)
-
-    async def fit_connectivity(
-        self,
-        annotation_set: str,
-        model: str,
-        *,
-        pipeline: Pipeline | None = None,
-        idempotency_key: str | None = None,
-        **options: Any,
-    ) -> Job:
-        """Start a job that fits a model's classifier of regions on labelled source images."""
-        request = jobs.fit_connectivity(annotation_set, model, pipeline, options)
-        return await self.create_job(request, idempotency_key=idempotency_key)
-
-    async def create_job(
-        self, request: Mapping[str, Any] | BaseModel, *, idempotency_key: str | None = None
-    ) -> Job:
-        """Start any job. Entries that are None are left to the service."""
-        return await self._send(jobs.create_job(request, idempotency_key))
 
     def jobs(
         self,

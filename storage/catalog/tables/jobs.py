@@ -107,7 +107,8 @@ class ChunkRow(Base):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
-    # pilot | label | fit | finish | evaluate | adapt | fit_connectivity | validate | ingest
+    # pilot | label | fit | finish | evaluate | adapt | fit_connectivity | fit_rectifier | validate
+    # | ingest
     kind: Mapped[str] = mapped_column(Status)
     status: Mapped[str] = mapped_column(Status)  # ready | sent | claimed | done
     positions: Mapped[list[Any]]  # items of the job, in the order in which they are worked on
