@@ -83,7 +83,7 @@ def test_what_the_feature_table_calls_missing_is_refused_with_a_reason(url: str)
     for method in ("IR2F", "CONFETI", "T2S-DA"):
         assert "not yet" in row_of(method)
     with Selvage(url) as client:
-        assert client_problem(client, "rectify") == "stage-unavailable"
+        assert client_problem(client, "rectify") == "rectifier-missing"
 
 
 def test_what_the_feature_table_says_of_regions_works(url: str, folder: Path) -> None:
