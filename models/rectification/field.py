@@ -321,7 +321,7 @@ class ImplicitRectifier(nn.Module):
         image = torch.arange(images, device=rows.device)[:, None]
         centre = (image * height + rows) * width + columns
         index = (centre[..., None] + offsets).flatten()
-        return padded.reshape(-1, channels)[index].view(*rows.shape, -1)
+        return padded.reshape(-1, channels).index_select(0, index).view(*rows.shape, -1)
 
     def _probabilities_at(self, given: FieldInput, coordinates_yx_px: Tensor) -> Tensor:
         """Class probabilities at points, bilinear, float [B, Q, K]."""
