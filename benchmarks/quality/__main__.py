@@ -30,7 +30,8 @@ from benchmarks.quality.command_line import (
 from benchmarks.quality.folders import ClassList, LabelledFolder, list_images
 from benchmarks.quality.labelling import Labeller, label_everything
 from benchmarks.quality.report import print_result, score_runs
-from benchmarks.quality.stages import SEED_COVERAGE, STAGES, Plan
+from benchmarks.quality.stages import SEED_COVERAGE, STAGES, Plan, needs_rectifier
+from models.bundle import read_bundle
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,9 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     console = Console()
     data = open_data(options)
-    plan = Plan(options.stages, region_models(options))
-    digests = region_model_digests(plan.region_models) if plan.looks_at_regions else {}
     bundle = source_bundle(options, data)
+    stages = options.stages
+    if read_bundle(bundle).rectifier is None:
+        stages = tuple(stage for stage in stages if not needs_rectifier(stage))
+    plan = Plan(stages, region_models(options))
+    digests = region_model_digests(plan.region_models) if plan.looks_at_regions else {}
     others = {
         name: LabelledFolder(
             tuple(list_images(images, options.limit)), labels, _beside(labels, data.classes)

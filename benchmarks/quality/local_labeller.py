@@ -19,9 +19,10 @@ from models.normalisation import reestimate_batch_statistics
 from models.pipeline import LabelPipeline
 from models.prediction import Prediction, Predictor
 from models.promptable.base import RegionModel
+from models.rectification.stage import rectify
 from models.region_label import finish_label
 from models.segmentation.base import SegmentationModel
-from models.segmentation.loading import connectivity_of, load_model
+from models.segmentation.loading import connectivity_of, load_model, rectifier_of
 from models.selection import ConfidenceHistogram, fit_thresholds
 
 _SAMPLE_SEED = 0
@@ -147,7 +148,11 @@ class LocalLabeller:
                     for _, prediction in predictor.predict([image])
                 ],
             )
-        return self._predicted[1]
+        found = self._predicted[1]
+        rectifier = rectifier_of(self._models[model])
+        if config.rectify is None or rectifier is None:
+            return found
+        return [rectify(prediction, rectifier, config.rectify) for prediction in found]
 
     def _read(self, images: Sequence[Path], what: str) -> Iterator[tuple[Path, ImageArray]]:
         for path in track(images, description=what, disable=not self._progress):

@@ -15,6 +15,12 @@ PLAIN: Final[Mapping[str, dict[str, Any]]] = {
 }
 SEED: Final[Mapping[str, dict[str, Any]]] = {"seed": {"select": _SEED}}
 
+# Only models that carry a rectifier run these.
+RECTIFIED: Final[Mapping[str, dict[str, Any]]] = {
+    "rectify": {"rectify": {}, "select": None},
+    "rectify_select": {"rectify": {}, "select": {"mode": "class_balanced", "keep_fraction": 0.7}},
+}
+
 # As in the ablations of SeCo, a half of PSA that is alone takes care of all classes.
 REGIONS: Final[Mapping[str, dict[str, Any]]] = {
     "prompting_only": {"aggregate": {"align": "none", "prompt": "all"}},
@@ -25,8 +31,14 @@ REGIONS: Final[Mapping[str, dict[str, Any]]] = {
     "psa_scc": {"aggregate": {}, "correct": {}},
     "psa_scc_quantile": {"aggregate": {}, "correct": {"mode": "quantile"}},
     "psa_scc_model": {"aggregate": {}, "correct": {"fit": "model"}},
+    "rectify_psa_scc": {"rectify": {}, "aggregate": {}, "correct": {}},
 }
-STAGES: Final = (*PLAIN, *SEED, *REGIONS)
+STAGES: Final = (*PLAIN, *SEED, *RECTIFIED, *REGIONS)
+
+
+def needs_rectifier(stage: str) -> bool:
+    """Whether a stage of `STAGES` is for models with a rectifier alone."""
+    return "rectify" in {**RECTIFIED, **REGIONS}.get(stage, {})
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ class Plan:
         Args:
             references: by which name the labeller knows each region model.
         """
-        for name, pipeline in SEED.items():
+        for name, pipeline in {**SEED, **RECTIFIED}.items():
             if name in self.stages:
                 yield Stage(name, pipeline)
         for region_model in self.region_models:

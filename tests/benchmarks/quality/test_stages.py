@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quality.stages import REGIONS, STAGES, Plan, region_pipeline
+from benchmarks.quality.stages import (
+    REGIONS,
+    STAGES,
+    Plan,
+    needs_rectifier,
+    region_pipeline,
+)
 from models.config import PipelineConfig
 
 
@@ -30,3 +36,8 @@ def test_only_known_stages_are_run():
     assert not Plan(("select", "seed")).looks_at_regions
     with pytest.raises(ValueError, match="'psa_sc' is no stage"):
         Plan(("psa_sc",))
+
+
+def test_stages_that_rectify_are_known():
+    found = [stage for stage in STAGES if needs_rectifier(stage)]
+    assert found == ["rectify", "rectify_select", "rectify_psa_scc"]
