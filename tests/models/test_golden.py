@@ -18,10 +18,12 @@ import torch
 from models.bundle import Bundle
 from models.config import ALGORITHM_VERSIONS, PipelineConfig
 from models.pipeline import LabelPipeline
+from models.rectification.rectifier import Rectifier
 from models.segmentation.base import SegmentationModel
 from models.segmentation.bundled import BundledSegmenter
 from models.segmentation.compact import CompactSegmenter
 from tests.models.fakes import ConvModel, names
+from tests.support.tiny_rectifier import tiny_rectifier
 
 PREDICT = {"predict": {"window_px": 32, "flip": True, "scales": [1.0, 0.5]}}
 SELECT = {**PREDICT, "select": {"keep_fraction": 0.6, "scope": "image"}}
@@ -35,8 +37,11 @@ GOLDEN_SELECT: dict[tuple[str, int, int], str] = {
     ("convolution", 1, 1): "40fa1a9faa40c066",
     ("compact", 1, 1): "28deb3353051cd45",
 }
+# (versions of predict and rectify) -> digest, of the compact model.
+GOLDEN_RECTIFY: dict[tuple[int, int], str] = {(1, 1): "068b4b745ddbb967"}
 CONVOLUTION_SEED = 3
 COMPACT_SEED = 10
+RECTIFIER_SEED = 8
 
 
 def convolution() -> SegmentationModel:
@@ -59,10 +64,25 @@ def compact() -> SegmentationModel:
     return BundledSegmenter(Bundle(module, names(4), {}), torch.device("cpu"))
 
 
+def rectified() -> SegmentationModel:
+    """The compact model with a rectifier that doubts it here and there."""
+    model: Any = compact()
+    drawn = tiny_rectifier(model.ontology, feature_channels=8)
+    random = np.random.default_rng(RECTIFIER_SEED)
+    tensors = {
+        name: random.normal(0, 0.5, values.shape).astype(np.float32)
+        for name, values in sorted(drawn.tensors().items())
+    }
+    model.rectifier = Rectifier.from_tensors(drawn.config(), tensors)
+    return model  # type: ignore[no-any-return]
+
+
 MODELS: dict[str, Callable[[], SegmentationModel]] = {
     "convolution": convolution,
     "compact": compact,
+    "rectified": rectified,
 }
+NOT_RECTIFIED = ["convolution", "compact"]
 
 
 def scene() -> np.ndarray:
@@ -82,13 +102,19 @@ def digest_of_labels(model_name: str, config: dict[str, Any]) -> str:
     return hashlib.sha256(maps.label.tobytes() + maps.confidence.tobytes()).hexdigest()[:16]
 
 
-@pytest.mark.parametrize("model_name", list(MODELS))
+@pytest.mark.parametrize("model_name", NOT_RECTIFIED)
 def test_predict(model_name):
     version = ALGORITHM_VERSIONS["predict"]
     assert digest_of_labels(model_name, PREDICT) == GOLDEN_PREDICT[model_name, version]
 
 
-@pytest.mark.parametrize("model_name", list(MODELS))
+@pytest.mark.parametrize("model_name", NOT_RECTIFIED)
 def test_select(model_name):
     versions = ALGORITHM_VERSIONS["predict"], ALGORITHM_VERSIONS["select"]
     assert digest_of_labels(model_name, SELECT) == GOLDEN_SELECT[model_name, *versions]
+
+
+def test_rectify():
+    versions = ALGORITHM_VERSIONS["predict"], ALGORITHM_VERSIONS["rectify"]
+    digest = digest_of_labels("rectified", {**PREDICT, "rectify": {}})
+    assert digest == GOLDEN_RECTIFY[versions]

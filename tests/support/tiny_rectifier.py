@@ -16,12 +16,17 @@ from models.segmentation.base import SegmentationModel
 FEATURE_CHANNELS = 4  # of the bundles that tests write
 
 
-def tiny_rectifier(ontology: Ontology, fitted_for: str = "", seed: int = 1) -> Rectifier:
+def tiny_rectifier(
+    ontology: Ontology,
+    fitted_for: str = "",
+    seed: int = 1,
+    feature_channels: int = FEATURE_CHANNELS,
+) -> Rectifier:
     torch.manual_seed(seed)
     classes = ontology.num_classes
     return Rectifier(
-        ImplicitRectifier(FieldShape(FEATURE_CHANNELS, classes, 2, (4,))).eval(),
-        AuxiliaryHead(FEATURE_CHANNELS, classes).eval(),
+        ImplicitRectifier(FieldShape(feature_channels, classes, 2, (4,))).eval(),
+        AuxiliaryHead(feature_channels, classes).eval(),
         confidence_gain=0.5,
         calibration=PlattScaling(0.75, -0.25),
         class_names=tuple(info.name for info in ontology.classes),
