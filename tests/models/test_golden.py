@@ -74,7 +74,7 @@ def rectified() -> SegmentationModel:
         for name, values in sorted(drawn.tensors().items())
     }
     model.rectifier = Rectifier.from_tensors(drawn.config(), tensors)
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 MODELS: dict[str, Callable[[], SegmentationModel]] = {
