@@ -2,8 +2,8 @@
 
 Starts the service, registers the demo model, sends images of a domain on which it is weak, lets
 the service re-estimate the model's normalisation on them (no labels needed), labels them in the
-stages predict, select, aggregate and correct, and writes `report.html`, `report.json` and the
-labels.
+stages predict, rectify, select, aggregate and correct, and writes `report.html`, `report.json` and
+the labels.
 """
 
 import argparse
@@ -43,6 +43,7 @@ console = Console()
 def pipeline(region_model: str) -> dict[str, Any]:
     """All stages with their defaults, and the map after each."""
     return {
+        "rectify": {},
         "select": {"keep_fraction": SEED_FRACTION},
         "aggregate": {"region_model": region_model},
         "correct": {},

@@ -4,6 +4,8 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from examples.demo_reliability import diagram
+
 PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Selvage demo</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -32,6 +34,7 @@ small {{ color: #666; }}
 <h1>Selvage demo</h1>
 <p>{summary}</p>
 {table}
+{reliability}
 <p><small>{reading}</small></p>
 <p class="legend">{legend}</p>
 {figures}
@@ -80,6 +83,7 @@ def page(
     return PAGE.format(
         summary=_summary(summary),
         table=stage_rows(summary["stages"]),
+        reliability=_reliability(summary["reliability"]),
         reading=reading,
         legend="".join(chips),
         figures="\n".join(_figure(row) for row in images),
@@ -131,6 +135,16 @@ def _summary(summary: Mapping[str, Any]) -> str:
     if summary["stages"]:
         text += " Against the exact labels of these generated scenes, in percent:"
     return text
+
+
+def _reliability(curves: Mapping[str, Mapping[str, Any]]) -> str:
+    if not curves:
+        return ""
+    lines = [_cells("th", ["is confidence worth its word?", "AUROC", "calibration error"])]
+    for name, curve in curves.items():
+        figures = [percent(curve["auroc"]), percent(curve["ece"])]
+        lines.append(_cells("td", [html.escape(name), *figures]))
+    return f"<table>{''.join(lines)}</table>{diagram(curves)}"
 
 
 def _figure(row: Mapping[str, Any]) -> str:

@@ -17,13 +17,14 @@ from api_schemas.labels import Label
 from api_schemas.ontologies import OntologyClass
 from examples.demo_page import page
 from examples.demo_pictures import IGNORE, pictures_of
+from examples.demo_reliability import reliability
 from examples.demo_scoring import ScoredImage, figures_of, stage_table
 from formats.decode import decode_image
 from formats.opening import ImageLimits
 
 Array = npt.NDArray[np.uint8]
 
-STAGES: Final = ("predict", "select", "aggregate", "correct")
+STAGES: Final = ("predict", "rectify", "select", "aggregate", "correct")
 DECISIONS: Final = ("kept", "relabelled", "rejected")
 
 
@@ -80,7 +81,8 @@ def write_report(
         true = _truth(truth, line)
         if true is not None:
             max_softmax = _artifact(client, plain_labels[line.external_id], "confidence.png")
-            scored.append(ScoredImage(stages, max_softmax, true))
+            confidence = _artifact(client, label, "confidence.png")
+            scored.append(ScoredImage(stages, max_softmax, confidence, true))
         row["stages"] = stage_figures(stages, true, label.ontology.names)
         row["regions"] = _regions(client, label)
         row["pictures"] = _write_pictures(client, label, stages, out / "report")
@@ -92,12 +94,26 @@ def write_report(
         "images_per_second": job.progress.images_per_second,
         **summary_of(rows),
         "stages": stage_table(scored, [c.name for c in classes]),
+        "reliability": reliability_of(scored, len(classes)),
     }
     document = {"summary": summary, "images": rows}
     (out / "report.json").write_text(json.dumps(document, indent=2) + "\n")
     legend = [(c.name, c.color) for c in classes]
     (out / "report.html").write_text(page(summary, legend, rows))
     return summary
+
+
+def reliability_of(scored: Sequence[ScoredImage], num_classes: int) -> dict[str, Any]:
+    """Diagrams of max-softmax for the predicted classes and of c for the finished labels."""
+    if not scored:
+        return {}
+    before = ((s.stages["predict"], s.max_softmax, s.truth) for s in scored)
+    after = ((list(s.stages.values())[-1], s.confidence, s.truth) for s in scored)
+    found = {
+        "max-softmax of predict": reliability(before, num_classes),
+        "confidence of the label": reliability(after, num_classes),
+    }
+    return {name: curve for name, curve in found.items() if curve is not None}
 
 
 def stage_figures(

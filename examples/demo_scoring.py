@@ -37,11 +37,13 @@ class ScoredImage:
     Attributes:
         stages: class map after each stage, 255 where there is none; "predict" leaves none out.
         max_softmax: round(255·p) of the predicted class.
+        confidence: round(255·c) of the finished label, 0 where there is none.
         truth: exact classes.
     """
 
     stages: Mapping[str, Array]
     max_softmax: Array
+    confidence: Array
     truth: Array
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from examples.demo_pictures import Array, sheet
 
-COLUMNS: Final = ("image", "predict", "select", "aggregate", "correct")
+COLUMNS: Final = ("image", "predict", "rectify", "select", "aggregate", "correct")
 ROWS: Final = 3
 TILE_WIDTH_PX: Final = 200
 COLOURS: Final = 128  # a palette makes the file several times smaller

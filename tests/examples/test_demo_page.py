@@ -24,6 +24,9 @@ SUMMARY: dict[str, Any] = {
     "quality": 0.75,
     "regions": REGIONS,
     "stages": STAGES,
+    "reliability": {
+        "max-softmax of predict": {"auroc": 0.8, "ece": 0.1, "points": [(0.5, 0.4, 1.0)]},
+    },
 }
 IMAGES: list[dict[str, Any]] = [
     {
@@ -72,6 +75,6 @@ def test_the_page_shows_each_image_and_why_one_has_no_label():
 
 
 def test_without_exact_labels_there_is_no_word_of_a_rival():
-    text = page({**SUMMARY, "stages": []}, [], IMAGES)
+    text = page({**SUMMARY, "stages": [], "reliability": {}}, [], IMAGES)
     assert "Rival" not in text
     assert "exact labels" not in text

@@ -49,7 +49,8 @@ class FakeService:
     """One label with all stages, one image without a label, and a job that only predicted."""
 
     def __init__(self) -> None:
-        stages = {"predict": PREDICTED, "select": SELECTED, "aggregate": TRUTH, "correct": TRUTH}
+        stages = {"predict": PREDICTED, "rectify": PREDICTED, "select": SELECTED}
+        stages |= {"aggregate": TRUTH, "correct": TRUTH}
         confidence = encode_confidence_png(np.full(TRUTH.shape, 200, np.uint8))
         maps = {
             f"stages/{name}.png": encode_label_png(label, ONTOLOGY.palette)
@@ -121,7 +122,7 @@ def test_the_report_of_images_with_exact_labels(tmp_path: Path, truth: Path) -> 
     )
     assert (summary["files"], summary["labelled"]) == (2, 1)
     rows = {row["stage"]: row for row in summary["stages"]}
-    assert list(rows) == ["predict", "select", "aggregate", "correct"]
+    assert list(rows) == ["predict", "rectify", "select", "aggregate", "correct"]
     assert rows["predict"]["accuracy_kept"] == 28 / 32
     assert rows["select"]["coverage"] == 20 / 32
     assert rows["correct"]["miou_full"] == 1.0
@@ -148,7 +149,7 @@ def test_the_report_of_other_images_has_no_figures_of_accuracy(tmp_path: Path) -
     summary = write_report(FakeService(), job("job_1"), region_model="nano", out=tmp_path)
     assert summary["stages"] == []
     row = json.loads((tmp_path / "report.json").read_text())["images"][0]
-    assert row["stages"][1] == {"stage": "select", "coverage": 20 / 32}
+    assert row["stages"][2] == {"stage": "select", "coverage": 20 / 32}
 
 
 def test_the_picture_of_the_readme_is_made_of_the_report(tmp_path: Path) -> None:

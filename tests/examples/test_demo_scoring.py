@@ -21,7 +21,7 @@ def test_dropped_pixels_are_missed_and_not_wrong():
 def test_each_stage_has_a_row_with_the_rival_that_keeps_as_much():
     stages = {"predict": ARGMAX, "select": SELECTED, "correct": TRUTH}
     predict, select, correct = stage_table(
-        [ScoredImage(stages, MAX_SOFTMAX, TRUTH)], ["road", "car"]
+        [ScoredImage(stages, MAX_SOFTMAX, MAX_SOFTMAX, TRUTH)], ["road", "car"]
     )
     assert [row["stage"] for row in (predict, select, correct)] == ["predict", "select", "correct"]
     assert predict["accuracy_kept"] == 14 / 16
