@@ -7,7 +7,8 @@ It is fitted on labelled images of the source domain:
 
 The images are ones that the model was not trained on: fresh scenes of the source style, or
 DIR/source_val. Nothing of the target is looked at. FOLDER is the model as a bundle with the
-classifier, for `python -m benchmarks.quality --bundle FOLDER` or `selvage models add`.
+classifier, for `python -m benchmarks.quality --bundle FOLDER` or `selvage models add`; a rectifier
+that it has is kept.
 """
 
 import argparse
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         provenance,
         dtype=torch.float16,
         connectivity=classifier,
+        rectifier=bundle.rectifier,
     )
     print(json.dumps(figures, indent=1))
 
