@@ -65,17 +65,20 @@ class AggregateConfig(BaseModel):
         "lose theirs. By default the variant's own",
     )
     least_share: Share | None = Field(
-        None, description="Share of a mask's kept pixels that its class must exceed"
+        None, description="Share of a mask's votes that its class must exceed"
     )
     least_coverage: Share | None = Field(
         None, description="Share of a proposal that must have kept pixels"
     )
-    align: Literal["stuff", "all", "none"] = Field(
-        "stuff", description="Which kind of class proposals take; `none`: nothing is proposed"
+    align: Literal["stuff", "all", "none"] | None = Field(
+        None,
+        description="Which kind of class proposals take; `none`: nothing is proposed. By default "
+        "the variant's own",
     )
-    prompt: Literal["things", "all", "none"] = Field(
-        "things",
-        description="The region model is asked for each component of a class of this kind",
+    prompt: Literal["things", "all", "none"] | None = Field(
+        None,
+        description="The region model is asked for each component of a class of this kind. By "
+        "default the variant's own",
     )
     proposals: ProposalsConfig = ProposalsConfig()
 

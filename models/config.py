@@ -15,7 +15,7 @@ STAGES = ("predict", "rectify", "select", "aggregate", "correct")
 
 # Raised by hand when a change of code changes the bytes that a stage writes; part of every label's
 # identity. tests/models/test_golden.py fails when bytes change and no version was raised.
-ALGORITHM_VERSIONS = {"predict": 1, "rectify": 1, "select": 1, "aggregate": 1, "correct": 1}
+ALGORITHM_VERSIONS = {"predict": 1, "rectify": 1, "select": 1, "aggregate": 2, "correct": 1}
 
 MIN_WINDOW_PX = 32
 MAX_WINDOW_PX = 8192
@@ -174,6 +174,11 @@ class PipelineConfig:
     def stages(self) -> tuple[str, ...]:
         """Names of the stages that run, in order."""
         return tuple(name for name in STAGES if getattr(self, name) is not None)
+
+    @property
+    def needs_detail(self) -> bool:
+        """Whether stages after `select` ask for the class probabilities of a prediction."""
+        return self.aggregate is not None or self.correct is not None
 
     @property
     def algorithm_versions(self) -> dict[str, int]:

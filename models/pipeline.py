@@ -101,7 +101,7 @@ class LabelPipeline:
         self._kinds = [c.kind for c in model.ontology.classes]
         self._config = config
         self._rectifier = None if config.rectify is None else _rectifier_of(model)
-        with_detail = config.correct is not None or config.rectify is not None
+        with_detail = config.needs_detail or config.rectify is not None
         self._predictor = Predictor(model, config.predict, with_detail)
         self._thresholds = _thresholds_of_set(config, pilot_fit, self._num_classes)
         self._region_model = region_model
@@ -185,8 +185,8 @@ class LabelPipeline:
             prediction = rectify(prediction, self._rectifier, self._config.rectify)
         except ValueError as error:  # features that are not finite, for example
             prediction = replace(prediction, note=f"rectify was left out: {error}")
-        # Only `correct` looks at it from here on.
-        return prediction if self._config.correct is not None else replace(prediction, detail=None)
+        # Only the stages for regions look at it from here on.
+        return prediction if self._config.needs_detail else replace(prediction, detail=None)
 
     def histogram(self, prediction: Prediction) -> ConfidenceHistogram:
         """What one prediction adds to the pilot."""
@@ -298,6 +298,7 @@ class LabelPipeline:
                 self._region_model,
                 self._kinds,
                 self._config.aggregate,
+                _probabilities(prediction),
             )
         return embedding, grown
 
@@ -343,24 +344,27 @@ def _without_masks(kept: KeptLabel) -> Aggregation:
 def _pixels(
     prediction: Prediction, image: RgbImage, kept: KeptLabel, embedding: Embedding | None
 ) -> Pixels:
-    probabilities = segmenter = None
+    segmenter = None
     detail = prediction.detail
-    if detail is not None:
-        cells_h, cells_w = detail.probabilities.shape[1:]
-        probabilities = FeatureMap(
-            torch.from_numpy(detail.probabilities), (cells_h * CELL_PX, cells_w * CELL_PX)
-        )
-        if detail.features is not None:
-            segmenter = FeatureMap(torch.from_numpy(detail.features), detail.features_cover_hw_px)
+    if detail is not None and detail.features is not None:
+        segmenter = FeatureMap(torch.from_numpy(detail.features), detail.features_cover_hw_px)
     return Pixels(
         image=image,
         kept=kept,
         weight=np.where(kept != IGNORE_LABEL, prediction.p_max, np.float32(0)),
         p_max=prediction.p_max,
-        probabilities=probabilities,
+        probabilities=_probabilities(prediction),
         segmenter=segmenter,
         embedding=embedding,
     )
+
+
+def _probabilities(prediction: Prediction) -> FeatureMap | None:
+    if prediction.detail is None:
+        return None
+    probabilities = torch.from_numpy(prediction.detail.probabilities)
+    cells_h, cells_w = probabilities.shape[1:]
+    return FeatureMap(probabilities, (cells_h * CELL_PX, cells_w * CELL_PX))
 
 
 def _thresholds_of_set(

@@ -114,7 +114,7 @@ def load_context(runtime: LabelRuntime, claimed: ClaimedChunk) -> LabelContext:
                 "model": version.digest,
                 "predict": config.predict.to_dict(),
                 "rectify": None if config.rectify is None else config.rectify.to_dict(),
-                "with_detail": config.correct is not None,  # which regions are described by
+                "with_detail": config.needs_detail,  # which regions go by
             }
         ),
     )

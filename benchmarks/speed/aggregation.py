@@ -304,7 +304,7 @@ def _miou(model: SamRegionModel, task: _Task, proposals: Masks, answers: Masks) 
         prepared.encode(task.image),
         prepared,
         KINDS,
-        AggregateConfig(),
+        AggregateConfig(align="stuff", prompt="things"),
     )
     matrix = confusion_matrix(made.label, task.truth, CLASSES)
     return mean_over_present(iou_full(matrix), matrix)

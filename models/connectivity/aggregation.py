@@ -4,14 +4,12 @@ Zhao et al. (SeCo), section 3.2 and Alg. 1. Proposals take the class of the kept
 (semantic alignment, for stuff); components of kept pixels are asked for by box and points (for
 things). `variant` chooses between the paper, its public code, and ours:
 
-* votes count with their confidence, and a mask needs a majority as well as enough of them;
-* the answer to a prompt is taken only if its own kept pixels mostly agree with the class, and if it
-  lies where it was asked for;
-* of two masks of different classes that are nearly the same the better one is painted, and smaller
-  masks are painted over larger ones;
-* we start from the kept pixels. One that disagrees with the mask painted over it stays if it is
-  surer of its class than the mask (weight against score, the mask's share of votes times its
-  estimated IoU), and if at least 10 such pixels of one class hang together.
+* all pixels vote, kept ones by their confidence and others by the class probabilities, but a mask
+  without kept pixels has no say;
+* where masks overlap, all of them decide together, the purer the more, so that proposals may be
+  nested; nothing is painted over;
+* the answer to a prompt is one mask more, taken only if it lies where it was asked for;
+* pixels in no mask stay as they were kept.
 """
 
 from collections.abc import Sequence
@@ -20,19 +18,14 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from models.connectivity.boxes import box_iou
-from models.connectivity.components import components_of
+from models.connectivity.by_painting import paint_masks
+from models.connectivity.by_vote import vote_on_masks
 from models.connectivity.config import AggregateConfig
-from models.connectivity.painting import (
-    PROPOSAL,
-    ClassedMask,
-    in_order,
-    paint,
-    without_overlaps,
-)
-from models.connectivity.prompts import ComponentPrompts, component_prompts
-from models.connectivity.variants import PsaSettings, psa_settings
-from models.connectivity.votes import KeptVotes
+from models.connectivity.features import FeatureMap
+from models.connectivity.found_masks import FoundMasks
+from models.connectivity.pixel_votes import PixelVotes
+from models.connectivity.prompts import component_prompts
+from models.connectivity.variants import psa_settings
 from models.errors import ModelOutputInvalid
 from models.ontology import IGNORE_LABEL
 from models.promptable.base import Embedding, Masks, ProposalConfig, RegionModel
@@ -60,6 +53,7 @@ def aggregate(
     region_model: RegionModel,
     kinds: Sequence[str],
     config: AggregateConfig,
+    probabilities: FeatureMap | None = None,
 ) -> Aggregation:
     """The kept pixels of an image, grown to regions.
 
@@ -72,6 +66,8 @@ def aggregate(
         region_model: what finds masks; not asked at all if nothing can come of it.
         kinds: "stuff" or "thing" for each class.
         config: the variant and what overrides it.
+        probabilities: of the classes, [K, h, w], for the votes of pixels that were not kept; None:
+            they have no vote.
 
     Raises:
         ValueError: if the sizes of label, weight and embedding differ, or a class has no kind.
@@ -81,116 +77,38 @@ def aggregate(
     settings = psa_settings(config)
     pixels = np.bincount(kept.ravel(), minlength=IGNORE_LABEL + 1)[: len(kinds)]
     present = [int(c) for c in np.flatnonzero(pixels)]
-    stuff = [c for c in present if kinds[c] == "stuff"]
-    things = [c for c in present if kinds[c] == "thing"]
-    aligned = {"stuff": stuff, "all": present, "none": []}[config.align]
-    prompted = {"things": things, "all": present, "none": []}[config.prompt]
-
-    votes = KeptVotes(kept, weight if settings.weighted else None, len(kinds))
-    masks: list[ClassedMask] = []
-    if aligned:
-        proposals = region_model.proposals(embedding, _proposal_config(config, region_model))
-        _check_masks(proposals, len(proposals), kept.shape)
-        masks += _aligned(proposals, votes, aligned, settings)
-    asked = component_prompts(kept, len(kinds), prompted, settings)
-    if len(asked):
-        answers = region_model.masks(embedding, asked.prompts)
-        _check_masks(answers, len(asked), kept.shape)
-        masks += _answered(answers, asked, votes, settings)
-    if settings.most_overlap < 1:
-        masks = without_overlaps(masks, settings.most_overlap)
-    masks = in_order(masks, settings.painting)
-    pieces = paint(masks, kept.shape)
-    return _labelled(kept, weight, pieces, masks, settings)
-
-
-def _aligned(
-    proposals: Masks, votes: KeptVotes, classes: Sequence[int], settings: PsaSettings
-) -> list[ClassedMask]:
-    """The proposals whose kept pixels agree well enough on one of `classes`."""
-    accepted = []
-    for index, rle in enumerate(proposals.rles):
-        area = int(proposals.areas_px[index])
-        in_mask, kept_px = votes.of(rle)
-        total = in_mask.sum()
-        if total == 0 or kept_px < settings.least_coverage * area:
-            continue
-        class_id = classes[int(in_mask[classes].argmax())]
-        share = in_mask[class_id] / total
-        if share > settings.least_share:
-            accepted.append(_classed(proposals, index, class_id, share, PROPOSAL))
-    return accepted
-
-
-def _answered(
-    answers: Masks, asked: ComponentPrompts, votes: KeptVotes, settings: PsaSettings
-) -> list[ClassedMask]:
-    """The answers to prompts, each with the class of its component."""
-    boxes = np.asarray(asked.prompts.boxes_xyxy) + np.array([0, 0, 1, 1], dtype=np.float32)
-    overlap = box_iou(answers.boxes_xyxy, boxes)
-    accepted = []
-    for index, rle in enumerate(answers.rles):
-        if answers.areas_px[index] == 0:
-            continue
-        class_id = int(asked.table.classes[index])
-        share = 1.0
-        if settings.check_prompts:
-            in_mask, _ = votes.of(rle)
-            share = in_mask[class_id] / max(in_mask.sum(), np.finfo(np.float64).tiny)
-            if share <= settings.least_share or overlap[index] < settings.least_box_iou:
-                continue
-        accepted.append(_classed(answers, index, class_id, share, index))
-    return accepted
-
-
-def _classed(masks: Masks, index: int, class_id: int, share: float, prompt: int) -> ClassedMask:
-    iou = float(np.nan_to_num(masks.iou[index]))
-    x0, y0, x1, y1 = masks.boxes_xyxy[index].tolist()
-    return ClassedMask(
-        rle=masks.rles[index],
-        area_px=int(masks.areas_px[index]),
-        box_xyxy=(x0, y0, x1, y1),
-        class_id=class_id,
-        iou=iou,
-        score=float(share) * min(max(iou, 0.0), 1.0),
-        prompt=prompt,
-    )
-
-
-def _labelled(
-    kept: npt.NDArray[np.uint8],
-    weight: npt.NDArray[np.float32],
-    pieces: npt.NDArray[np.int32],
-    masks: Sequence[ClassedMask],
-    settings: PsaSettings,
-) -> Aggregation:
-    class_of = np.array([IGNORE_LABEL, *(m.class_id for m in masks)], dtype=np.uint8)
-    label = class_of.take(pieces)
-    if settings.start == "kept":
-        trusted = np.array([-1.0, *(m.score for m in masks)], dtype=np.float32)
-        stays = _staying(kept, weight, label, trusted.take(pieces), settings)
-        stays |= pieces == 0
-        label[stays] = kept[stays]
-        pieces = np.where(stays, 0, pieces)
+    found = _ask(kept, embedding, region_model, kinds, present, config)
+    if settings.overlaps == "vote":
+        votes = PixelVotes(kept, weight, probabilities)
+        label, pieces, masks = vote_on_masks(found, kept, votes, present, settings)
+    else:
+        label, pieces, masks = paint_masks(found, kept, len(kinds), settings)
     quality = np.clip(np.array([m.iou for m in masks], dtype=np.float32), 0, 1)
     return Aggregation(label, pieces, quality)
 
 
-def _staying(
+def _ask(
     kept: npt.NDArray[np.uint8],
-    weight: npt.NDArray[np.float32],
-    painted: npt.NDArray[np.uint8],
-    score: npt.NDArray[np.float32],
-    settings: PsaSettings,
-) -> npt.NDArray[np.bool_]:
-    """Kept pixels that no mask overrules, (H, W): they are surer than it, and not specks."""
-    disagrees = (kept != IGNORE_LABEL) & (painted != IGNORE_LABEL) & (kept != painted)
-    stays: npt.NDArray[np.bool_] = disagrees & (weight * np.float32(settings.trust_kept) > score)
-    if settings.least_kept_px > 1 and stays.any():
-        components, _ = components_of(np.where(stays, kept, np.uint8(IGNORE_LABEL)))
-        large = np.bincount(components.ravel()) >= settings.least_kept_px
-        stays &= large[components]
-    return stays
+    embedding: Embedding,
+    region_model: RegionModel,
+    kinds: Sequence[str],
+    present: Sequence[int],
+    config: AggregateConfig,
+) -> FoundMasks:
+    settings = psa_settings(config)
+    stuff = [c for c in present if kinds[c] == "stuff"]
+    things = [c for c in present if kinds[c] == "thing"]
+    aligned = {"stuff": stuff, "all": present, "none": []}[settings.align]
+    prompted = {"things": things, "all": present, "none": []}[settings.prompt]
+    proposals = answers = Masks()
+    if aligned:
+        proposals = region_model.proposals(embedding, _proposal_config(config, region_model))
+        _check_masks(proposals, len(proposals), kept.shape)
+    asked = component_prompts(kept, len(kinds), prompted, settings)
+    if len(asked):
+        answers = region_model.masks(embedding, asked.prompts)
+        _check_masks(answers, len(asked), kept.shape)
+    return FoundMasks(proposals, aligned, answers, asked)
 
 
 def _proposal_config(config: AggregateConfig, region_model: RegionModel) -> ProposalConfig:

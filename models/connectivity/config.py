@@ -50,10 +50,12 @@ class AggregateConfig:
         variant: "selvage", "paper" or "public-code".
         start: "kept" starts from the kept pixels, "nothing" from an empty label: pixels in no
             accepted mask then lose theirs. None is the variant's own.
-        least_share: share of a mask's kept pixels that its class must exceed; None: variant's.
+        least_share: share of a mask's votes that its class must exceed; None: variant's.
         least_coverage: share of a proposal that must have kept pixels; None: variant's.
-        align: whose classes proposals take: "stuff", "all", or "none" for no proposals.
-        prompt: for whose components the region model is asked: "things", "all" or "none".
+        align: whose classes proposals take: "stuff", "all", or "none" for no proposals; None:
+            variant's.
+        prompt: for whose components the region model is asked: "things", "all" or "none"; None:
+            variant's.
         proposals: how proposals are made.
     """
 
@@ -62,8 +64,8 @@ class AggregateConfig:
     start: str | None = None
     least_share: float | None = None
     least_coverage: float | None = None
-    align: str = "stuff"
-    prompt: str = "things"
+    align: str | None = None
+    prompt: str | None = None
     proposals: ProposalsConfig = field(default_factory=ProposalsConfig)
 
     def __post_init__(self) -> None:
@@ -83,11 +85,15 @@ class AggregateConfig:
                 f"aggregate.{name}",
                 "null or a number from 0 to 1",
             )
-        check(self.align in ("stuff", "all", "none"), "aggregate.align", "'stuff', 'all' or 'none'")
         check(
-            self.prompt in ("things", "all", "none"),
+            self.align in (None, "stuff", "all", "none"),
+            "aggregate.align",
+            "'stuff', 'all', 'none' or null",
+        )
+        check(
+            self.prompt in (None, "things", "all", "none"),
             "aggregate.prompt",
-            "'things', 'all' or 'none'",
+            "'things', 'all', 'none' or null",
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,8 +13,9 @@ class PsaSettings:
     """How kept pixels grow to regions, with nothing left open.
 
     Attributes:
+        align: whose classes proposals may take, "stuff", "all" or "none", as in `AggregateConfig`.
+        prompt: whose components are asked for, "things", "all" or "none".
         start: "kept" or "nothing", as in `AggregateConfig`.
-        weighted: kept pixels vote with their confidence; else each has one vote.
         least_share: the share of a mask's votes that its class must exceed.
         least_coverage: the share of a proposal that must have kept pixels.
         box: "offset" or "area", how the box around a component grows, by `box_factor`.
@@ -23,17 +24,15 @@ class PsaSettings:
             "purest-central" the one of equals nearest to the centre of the part; "centre" the
             pixel nearest to the centre, whatever its purity.
         most_prompts: of more components than this the largest are asked for; None: all.
-        check_prompts: a mask that was asked for a component must pass `least_share` too, and its
-            box must have `least_box_iou` with the box it was asked with.
-        painting: "generator", "quality" or "area"; `models.connectivity.painting` explains.
-        most_overlap: of two masks of different classes with a larger IoU the worse one goes.
-        trust_kept: a kept pixel that disagrees with a mask stays if its weight, times this, is
-            larger than the mask's score; 0: it never stays.
-        least_kept_px: but not if fewer such pixels of a class hang together.
+        least_box_iou: what the box of an answer must have with the box it was asked with.
+        overlaps: what decides where masks overlap: the "vote" of all of them, see
+            `models.connectivity.voting`; or the last to be painted, by "quality" or as the
+            "generator" gives them, see `models.connectivity.painting`.
     """
 
+    align: str
+    prompt: str
     start: str
-    weighted: bool
     least_share: float
     least_coverage: float
     box: str
@@ -41,12 +40,8 @@ class PsaSettings:
     points: int
     point_at: str
     most_prompts: int | None
-    check_prompts: bool
     least_box_iou: float
-    painting: str
-    most_overlap: float
-    trust_kept: float
-    least_kept_px: int
+    overlaps: str
 
 
 PURITY_RADIUS_PX = 8
@@ -54,8 +49,9 @@ LEAST_CLASS_PX = 11
 LEAST_COMPONENT_PX = 10
 
 _PUBLIC_CODE = PsaSettings(
+    align="stuff",
+    prompt="things",
     start="nothing",
-    weighted=False,
     least_share=0.20,
     least_coverage=0.0,
     box="offset",
@@ -63,12 +59,8 @@ _PUBLIC_CODE = PsaSettings(
     points=2,
     point_at="purest",
     most_prompts=None,
-    check_prompts=False,
     least_box_iou=0.0,
-    painting="generator",
-    most_overlap=1.0,
-    trust_kept=0.0,
-    least_kept_px=0,
+    overlaps="generator",
 )
 # "Merge and filter overlapping connectivities" (Alg. 1) is read as: the better mask wins.
 _PAPER = replace(
@@ -78,35 +70,30 @@ _PAPER = replace(
     box_factor=1.5,
     points=1,
     point_at="centre",
-    painting="quality",
+    overlaps="quality",
 )
 _SELVAGE = PsaSettings(
+    align="all",
+    prompt="none",
     start="kept",
-    weighted=True,
-    least_share=0.5,
-    least_coverage=0.2,
+    least_share=0.0,
+    least_coverage=0.0,
     box="area",
     box_factor=1.5,
     points=2,
     point_at="purest-central",
     most_prompts=1024,
-    check_prompts=True,
     least_box_iou=0.3,
-    painting="area",
-    most_overlap=0.7,
-    trust_kept=1.0,
-    least_kept_px=10,
+    overlaps="vote",
 )
 VARIANT_SETTINGS = {"selvage": _SELVAGE, "paper": _PAPER, "public-code": _PUBLIC_CODE}
+
+_OVERRIDABLE = ("align", "prompt", "start", "least_share", "least_coverage")
 
 
 def psa_settings(config: AggregateConfig) -> PsaSettings:
     """The constants of the variant, where `config` does not override them."""
-    settings = VARIANT_SETTINGS[config.variant]
-    if config.start is not None:
-        settings = replace(settings, start=config.start)
-    if config.least_share is not None:
-        settings = replace(settings, least_share=config.least_share)
-    if config.least_coverage is not None:
-        settings = replace(settings, least_coverage=config.least_coverage)
-    return settings
+    given = {name: getattr(config, name) for name in _OVERRIDABLE}
+    return replace(
+        VARIANT_SETTINGS[config.variant], **{k: v for k, v in given.items() if v is not None}
+    )

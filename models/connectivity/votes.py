@@ -13,35 +13,21 @@ class KeptVotes:
 
     Args:
         kept: uint8 (H, W), classes below `num_classes`, or 255 for no vote.
-        weight: float32 (H, W), what the vote of each kept pixel counts; None: 1.
         num_classes: K.
     """
 
-    def __init__(
-        self,
-        kept: npt.NDArray[np.uint8],
-        weight: npt.NDArray[np.float32] | None,
-        num_classes: int,
-    ) -> None:
+    def __init__(self, kept: npt.NDArray[np.uint8], num_classes: int) -> None:
         flat = kept.ravel(order="F")
         voting = flat != IGNORE_LABEL
         self._before = np.zeros(len(flat) + 1, dtype=np.int32)
         np.cumsum(voting, out=self._before[1:])
         self._classes = flat[voting]
-        self._weights = None if weight is None else weight.ravel(order="F")[voting]
         self._num_classes = num_classes
 
-    def of(self, mask: Rle) -> tuple[npt.NDArray[np.float64], int]:
-        """Votes of the kept pixels in a mask by class, float64 (K,), and how many they are."""
+    def of(self, mask: Rle) -> npt.NDArray[np.int64]:
+        """Kept pixels in a mask by class, int64 (K,)."""
         starts, ends = (self._before[places] for places in runs_of(mask))
-        pixels = int((ends - starts).sum(dtype=np.int64))
-        if pixels == 0:
-            return np.zeros(self._num_classes), 0
         filled = ends > starts
         runs = [slice(*r) for r in zip(starts[filled].tolist(), ends[filled].tolist(), strict=True)]
-        classes = np.concatenate([self._classes[run] for run in runs])
-        weights = None
-        if self._weights is not None:
-            weights = np.concatenate([self._weights[run] for run in runs])
-        votes = np.bincount(classes, weights, minlength=self._num_classes)
-        return votes.astype(np.float64), pixels
+        classes = np.concatenate([self._classes[:0], *(self._classes[run] for run in runs)])
+        return np.bincount(classes, minlength=self._num_classes).astype(np.int64)

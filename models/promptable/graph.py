@@ -1,11 +1,14 @@
 """Regions from the pixels alone, for machines without weights of a region model.
 
 Felzenszwalb and Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 2004, as
-scikit-image implements it. It knows nothing of objects: its regions end where colours do. Noise is
-smoothed and contrast brought to one level first, or the scale would mean another thing by night and
-in fog than by day; both were chosen on generated targets (docs/benchmarks.md).
+scikit-image implements it, gives small segments, which merge to ever larger ones. It knows nothing
+of objects: its regions end where colours do, and no one scale is right for a pole and for the sky,
+so regions of several are proposed. Noise is smoothed and contrast brought to one level first, or a
+scale would mean another thing by night and in fog than by day; all of it was chosen on generated
+targets (docs/benchmarks.md).
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import cv2
@@ -15,14 +18,19 @@ import torch
 
 from models.connectivity.extraction import component_rles
 from models.promptable.base import Embedding, Masks, Prompts, ProposalConfig, RgbImage
+from models.promptable.hierarchy import merge_tree, nested_levels
 from models.region_models import graph_library_version
 from models.rle import Rle
 
-SCALE: Final = 60
+SCALE: Final = 5
 SMOOTHING_PX: Final = 0.7
-LEAST_AREA_PX: Final = 40
+LEAST_AREA_PX: Final = 10
+LEVELS: Final = tuple(1000 * 30 ** (step / 6) for step in range(6))
+"""How much the regions of each level may differ inside; see `hierarchy.merge_tree`."""
+PROMPTED_LEVEL: Final = 2
+"""The level whose regions answer prompts."""
 LONGEST_SIDE_PX: Final = 320
-"""Side for which scale and least area are meant; both grow with larger images."""
+"""Side for which scale, areas and levels are meant; they grow with larger images."""
 
 _DEVIATION: Final = 45.0
 _LEAST_DEVIATION: Final = 4.0
@@ -52,20 +60,36 @@ class GraphRegionModel:
         return Embedding((height, width), None, (height, width), image)
 
     def proposals(self, embedding: Embedding, config: ProposalConfig) -> Masks:
-        """Every segment; nothing of `config` is used."""
-        segments = _segments(embedding)
-        return _masks(component_rles(segments, int(segments.max())))
+        """The regions of all levels, each once; nothing of `config` is used.
+
+        The stability of a region is the share of the levels on which it is found.
+        """
+        levels = _levels(embedding, LEVELS)
+        rles: list[Rle] = []
+        counts: list[npt.NDArray[np.int64]] = []
+        known = np.zeros(0, np.int64)
+        everywhere, found_on = np.unique(
+            np.concatenate([np.unique(level) for level in levels]), return_counts=True
+        )
+        for level in levels:
+            nodes, segments = np.unique(level, return_inverse=True)
+            masks = component_rles(segments.reshape(level.shape).astype(np.int32) + 1, len(nodes))
+            new = np.flatnonzero(~np.isin(nodes, known))
+            rles += [masks[place] for place in new]
+            counts.append(found_on[np.searchsorted(everywhere, nodes[new])])
+            known = np.union1d(known, nodes)
+        return _masks(rles, np.concatenate(counts) / len(levels))
 
     def masks(self, embedding: Embedding, prompts: Prompts) -> Masks:
-        """The segments that lie mostly inside the box, with those under the points inside.
+        """The regions of one level that lie mostly inside the box, with those under points inside.
 
-        Segments under a point outside are left out.
+        Regions under a point outside are left out.
         """
-        segments = _segments(embedding)
+        (level,) = _levels(embedding, LEVELS[PROMPTED_LEVEL : PROMPTED_LEVEL + 1])
+        segments = np.unique(level, return_inverse=True)[1].reshape(level.shape).astype(np.int32)
         areas_px = np.bincount(segments.ravel())
-        return _masks(
-            [Rle.encode(_answer(segments, areas_px, prompts, i)) for i in range(len(prompts))]
-        )
+        rles = [Rle.encode(_answer(segments, areas_px, prompts, i)) for i in range(len(prompts))]
+        return _masks(rles, np.ones(len(rles)))
 
 
 def _answer(
@@ -90,20 +114,25 @@ def _answer(
     return answer
 
 
-def _segments(embedding: Embedding) -> npt.NDArray[np.int32]:
-    """Segments 1..N of the image, int32 (H, W)."""
+def _levels(embedding: Embedding, heights: Sequence[float]) -> list[npt.NDArray[np.int64]]:
+    """The region of each pixel on levels of rising height, int64 (H, W) each."""
     from skimage.segmentation import felzenszwalb
 
     if embedding.image is None:
         raise ValueError("graph regions look at the image, and the embedding has none")
     larger = max(1.0, max(embedding.size_hw) / LONGEST_SIDE_PX)
+    colours = levelled(embedding.image)
     found: npt.NDArray[Any] = felzenszwalb(
-        levelled(embedding.image),
+        colours,
         scale=SCALE * larger,
         sigma=SMOOTHING_PX,
         min_size=round(LEAST_AREA_PX * larger**2),
     )
-    return found.astype(np.int32) + 1
+    numbers = np.unique(found, return_inverse=True)[1]
+    segments = numbers.reshape(found.shape).astype(np.int32)
+    # A height goes by the root of an area, so by the side.
+    scaled = [height * larger for height in heights]
+    return nested_levels(segments, merge_tree(segments, colours), scaled)
 
 
 def levelled(image: RgbImage) -> RgbImage:
@@ -115,12 +144,12 @@ def levelled(image: RgbImage) -> RgbImage:
     return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
-def _masks(rles: list[Rle]) -> Masks:
+def _masks(rles: list[Rle], stability: npt.NDArray[np.floating[Any]]) -> Masks:
     count = len(rles)
     return Masks(
         rles=rles,
         iou=np.ones(count, np.float32),
-        stability=np.ones(count, np.float32),
+        stability=stability.astype(np.float32),
         boxes_xyxy=np.array([rle.box_xyxy() for rle in rles], np.int32).reshape(-1, 4),
         areas_px=np.array([rle.area_px for rle in rles], np.int64),
         points_xy=np.full((count, 2), np.nan, np.float32),

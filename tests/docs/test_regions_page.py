@@ -8,7 +8,9 @@ import pytest
 
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.region_stages import AggregateConfig, CorrectConfig, ProposalsConfig
+from models.connectivity.pixel_votes import WEIGHT_OF_OTHERS
 from models.connectivity.variants import VARIANT_SETTINGS
+from models.connectivity.voting import OWN_VOTE
 from models.promptable.base import ProposalConfig
 from tests.docs.source_block import ROOT, facts_after
 
@@ -36,9 +38,9 @@ def test_every_setting_is_explained(config: type) -> None:
         (r"\((\d+) for official SAMs\)", ProposalConfig().points_per_side),
         (r"\(([\d.]+) and 0.95 for official SAMs\)", ProposalConfig().least_iou),
         (r"\(0.88 and ([\d.]+) for official SAMs\)", ProposalConfig().least_stability),
-        (r"\| > ([\d.]+) of their confidence", VARIANT_SETTINGS["selvage"].least_share),
         (r"\| > ([\d.]+) of labelled", VARIANT_SETTINGS["public-code"].least_share),
-        (r"\| ([\d.]+) of its area", VARIANT_SETTINGS["selvage"].least_coverage),
+        (r"by probability with weight ([\d.]+)", WEIGHT_OF_OTHERS),
+        (r"of its own, ([\d.]+) of a pure mask", OWN_VOTE),
         (r"area × ([\d.]+) \|", VARIANT_SETTINGS["paper"].box_factor),
         (r"offset of ([\d.]+)", VARIANT_SETTINGS["public-code"].box_factor),
     ],

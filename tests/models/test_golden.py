@@ -22,11 +22,13 @@ from models.rectification.rectifier import Rectifier
 from models.segmentation.base import SegmentationModel
 from models.segmentation.bundled import BundledSegmenter
 from models.segmentation.compact import CompactSegmenter
+from tests.models.connectivity.fakes import DrawnRegionModel, masks_of
 from tests.models.fakes import ConvModel, names
 from tests.support.tiny_rectifier import tiny_rectifier
 
 PREDICT = {"predict": {"window_px": 32, "flip": True, "scales": [1.0, 0.5]}}
 SELECT = {**PREDICT, "select": {"keep_fraction": 0.6, "scope": "image"}}
+AGGREGATE = {**SELECT, "aggregate": {}}
 
 # (model, version of predict) -> digest, and (model, versions of predict and select) -> digest.
 GOLDEN_PREDICT: dict[tuple[str, int], str] = {
@@ -39,6 +41,10 @@ GOLDEN_SELECT: dict[tuple[str, int, int], str] = {
 }
 # (versions of predict and rectify) -> digest, of the compact model.
 GOLDEN_RECTIFY: dict[tuple[int, int], str] = {(1, 1): "068b4b745ddbb967"}
+# Versions of predict, select and aggregate -> digest, with the model "convolution".
+GOLDEN_AGGREGATE: dict[tuple[int, ...], str] = {
+    (1, 1, 2): "5758355eb9174ce3",
+}
 CONVOLUTION_SEED = 3
 COMPACT_SEED = 10
 RECTIFIER_SEED = 8
@@ -93,8 +99,20 @@ def scene() -> np.ndarray:
     return image
 
 
+def drawn_masks() -> list[np.ndarray]:
+    """Nested and overlapping rectangles in an image of 20 x 41."""
+    masks = np.zeros((4, 20, 41), bool)
+    masks[0, :8, :20] = masks[1, 5:15, 18:30] = masks[2, 8:, 10:25] = masks[3, 10:, 12:18] = True
+    return list(masks)
+
+
 def digest_of_labels(model_name: str, config: dict[str, Any]) -> str:
-    pipeline = LabelPipeline(MODELS[model_name](), PipelineConfig.from_dict(config))
+    masks = masks_of(drawn_masks(), [0.9, 0.8, 0.85, 0.75])
+    pipeline = LabelPipeline(
+        MODELS[model_name](),
+        PipelineConfig.from_dict(config),
+        region_model=DrawnRegionModel(masks),
+    )
     (maps,) = pipeline.label([scene()])
     # A picture with one class, or without doubt, would not notice a change.
     assert len(maps.summary["class_pixels"]) >= 3
@@ -118,3 +136,8 @@ def test_rectify():
     versions = ALGORITHM_VERSIONS["predict"], ALGORITHM_VERSIONS["rectify"]
     digest = digest_of_labels("rectified", {**PREDICT, "rectify": {}})
     assert digest == GOLDEN_RECTIFY[versions]
+
+
+def test_aggregate():
+    versions = [ALGORITHM_VERSIONS[stage] for stage in ("predict", "select", "aggregate")]
+    assert digest_of_labels("convolution", AGGREGATE) == GOLDEN_AGGREGATE[tuple(versions)]

@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.connectivity.aggregation import aggregate
 from models.connectivity.config import VARIANTS, AggregateConfig
+from models.connectivity.features import FeatureMap
 from models.errors import ModelOutputInvalid
 from models.promptable.base import Masks
 from tests.models.connectivity.fakes import DrawnRegionModel, embedding_of, masks_of, taken
@@ -31,9 +33,17 @@ def rows_of(label: Any) -> Any:
     return ["".join("." if c == 255 else str(c) for c in row) for row in label]
 
 
-def grown(kept: Any, model: Any, kinds: Any = STUFF, config: Any = OURS, weight: Any = 1.0) -> Any:
+def grown(
+    kept: Any,
+    model: Any,
+    kinds: Any = STUFF,
+    config: Any = OURS,
+    weight: Any = 1.0,
+    probabilities: Any = None,
+) -> Any:
     weights = np.broadcast_to(np.float32(weight), kept.shape)
-    return aggregate(kept, weights, embedding_of(kept.shape), model, kinds, config)
+    embedding = embedding_of(kept.shape)
+    return aggregate(kept, weights, embedding, model, kinds, config, probabilities)
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +58,7 @@ class TestAlignment:
     LEFT = drawing("#####.....", "#####.....")
 
     def test_a_mask_takes_the_class_of_most_of_its_kept_pixels(self):
-        kept = label_of("00111.....", "..........")
+        kept = label_of("01111.....", "..........")
         found = grown(kept, DrawnRegionModel(masks_of([self.LEFT], [0.75])))
         assert rows_of(found.label) == ["11111.....", "11111....."]
         assert found.pieces.tolist() == [[1] * 5 + [0] * 5] * 2
@@ -58,6 +68,31 @@ class TestAlignment:
             np.int32,
             np.float32,
         )
+
+    def test_votes_count_with_their_confidence(self):
+        kept = label_of("00011", ".....")
+        weight = np.array([[0.5, 0.5, 0.5, 1, 1], [0] * 5], np.float32)
+        model = DrawnRegionModel(masks_of([np.ones((2, 5))]))
+        found = aggregate(kept, weight, embedding_of((2, 5)), model, STUFF, OURS)
+        assert rows_of(found.label) == ["11111", "11111"]
+
+    def test_pixels_that_were_not_kept_vote_by_their_probabilities(self):
+        kept = label_of("01...", ".....")
+        model = DrawnRegionModel(masks_of([np.ones((2, 5))]))
+        likely = torch.zeros(3, 2, 5)
+        likely[0], likely[1] = 0.25, 0.75
+        found = grown(kept, model, probabilities=FeatureMap(likely, (2, 5)))
+        assert rows_of(found.label) == ["11111", "11111"]
+        # Without probabilities the two kept pixels are at odds, and each stays what it is.
+        assert rows_of(grown(kept, model).label) == ["01000", "00000"]
+
+    def test_a_class_without_kept_pixels_is_not_written(self):
+        kept = label_of("0....", ".....")
+        model = DrawnRegionModel(masks_of([np.ones((2, 5))]))
+        certain = torch.zeros(3, 2, 5)
+        certain[2] = 1.0
+        found = grown(kept, model, probabilities=FeatureMap(certain, (2, 5)))
+        assert rows_of(found.label) == ["00000", "00000"]
 
     def test_public_code_wants_more_than_a_fifth_of_all_labelled_pixels(self):
         kinds = ("stuff", "thing", "stuff")
@@ -74,23 +109,17 @@ class TestAlignment:
         found = grown(kept, model, ("stuff", "thing"), PAPER)
         assert rows_of(found.label) == ["00000", "00000"]
 
-    def test_ours_wants_a_majority_of_the_confidence(self):
-        kept = label_of("00011", ".....")
-        weight = np.array([[0.5, 0.5, 0.5, 1, 1], [0] * 5], np.float32)
-        model = DrawnRegionModel(masks_of([np.ones((2, 5))]))
-        by_weight = replace(OURS, start="nothing")
-        found = aggregate(kept, weight, embedding_of((2, 5)), model, STUFF, by_weight)
-        assert rows_of(found.label) == ["11111", "11111"]
-        found = grown(label_of("0011.", "....."), model, config=by_weight)
-        assert rows_of(found.label) == [".....", "....."]
-
-    def test_ours_wants_enough_kept_pixels(self):
+    @pytest.mark.parametrize("variant", VARIANTS)
+    def test_a_mask_may_have_to_have_enough_kept_pixels_and_a_majority(self, variant):
+        ones = DrawnRegionModel(masks_of([np.ones((2, 5))]))
         one_in_ten = label_of("1....", ".....")
-        model = DrawnRegionModel(masks_of([np.ones((2, 5))]))
-        assert rows_of(grown(one_in_ten, model).label) == ["1....", "....."]
-        lower = replace(OURS, least_coverage=0.1)
-        assert rows_of(grown(one_in_ten, model, config=lower).label) == ["11111", "11111"]
-        assert rows_of(grown(one_in_ten, model, config=PUBLIC_CODE).label) == ["11111", "11111"]
+        config = AggregateConfig(variant=variant, least_coverage=0.1)
+        assert rows_of(grown(one_in_ten, ones, config=config).label) == ["11111", "11111"]
+        config = AggregateConfig(variant=variant, start="nothing", least_coverage=0.11)
+        assert rows_of(grown(one_in_ten, ones, config=config).label) == [".....", "....."]
+        config = AggregateConfig(variant=variant, start="nothing", least_share=0.5)
+        two_of_four = label_of("0011.", ".....")
+        assert rows_of(grown(two_of_four, ones, config=config).label) == [".....", "....."]
 
     @pytest.mark.parametrize("variant", VARIANTS)
     def test_a_mask_without_kept_pixels_leaves_its_pixels_untouched(self, variant):
@@ -101,7 +130,7 @@ class TestAlignment:
         assert rows_of(found.label)[1][5:] == "....."
 
 
-class TestPainting:
+class TestOverlaps:
     @settings(deadline=None, max_examples=60)
     @given(st.integers(0, 2**32 - 1), st.sampled_from(VARIANTS), st.sampled_from(["kept", None]))
     def test_is_independent_of_the_order_of_proposals(self, seed, variant, start):
@@ -130,14 +159,31 @@ class TestPainting:
         assert (one.quality == other.quality).all()
         assert (kept == before).all()
 
-    def test_pieces_tell_which_mask_gave_a_pixel_its_class(self):
+    def test_the_paper_paints_better_masks_over_worse_ones(self):
+        kept = label_of("000011", "000011", "0000..")
+        whole, right = np.ones((3, 6)), drawing("....##", "....##", "....##")
+        masks = masks_of([whole, right], [0.8, 0.9])
+        found = grown(kept, DrawnRegionModel(masks), config=PAPER)
+        assert rows_of(found.label) == ["000011"] * 3
+        assert found.pieces.tolist() == [[1, 1, 1, 1, 2, 2]] * 3
+        assert found.quality == pytest.approx([0.8, 0.9])
+
+    def test_in_ours_the_purer_mask_has_more_to_say_and_each_pixel_a_mask_of_its_class(self):
         kept = label_of("000011", "000011", "0000..")
         whole, right = np.ones((3, 6)), drawing("....##", "....##", "....##")
         for masks in (masks_of([whole, right], [0.9, 0.8]), masks_of([right, whole], [0.8, 0.9])):
             found = grown(kept, DrawnRegionModel(masks))
             assert rows_of(found.label) == ["000011"] * 3
-            assert found.pieces.tolist() == [[1, 1, 1, 1, 2, 2]] * 3
-            assert found.quality == pytest.approx([0.9, 0.8])
+            assert found.pieces.tolist() == [[2, 2, 2, 2, 1, 1]] * 3
+            assert found.quality == pytest.approx([0.8, 0.9])
+
+    def test_in_ours_a_mask_that_is_hardly_trusted_has_little_to_say(self):
+        kept = label_of("000011", "000011", "0000..")
+        whole, right = np.ones((3, 6)), drawing("....##", "....##", "....##")
+        masks = masks_of([whole, right], [1.0, 0.1])
+        found = grown(kept, DrawnRegionModel(masks))
+        # Only the pixels that were kept hold out, with the small mask, where nothing else was said.
+        assert rows_of(found.label)[2] == "000000"
 
     def test_public_code_paints_worse_proposals_over_better_ones(self):
         kept = label_of("000011", "000011", "0000..")
@@ -162,33 +208,8 @@ class TestPainting:
         assert rows_of(from_kept.label) == ["0002", "0002"]
 
 
-class TestKeptPixelsThatDisagree:
-    KEPT = np.full((8, 8), 0, np.uint8)
-    KEPT[2:6, 2:5] = 1  # 12 of 64 pixels: share 52/64 = 0.8125
-    KEPT[0, 7] = 2
-    ALL = masks_of([np.ones((8, 8))], [0.5])  # score about 0.4
-
-    def test_stay_if_they_are_surer_than_the_mask_and_hang_together(self):
-        found = grown(self.KEPT, DrawnRegionModel(self.ALL), weight=0.5)
-        assert (found.label[2:6, 2:5] == 1).all()
-        assert (found.pieces[2:6, 2:5] == 0).all()
-        assert (found.label == 1).sum() == 12
-        assert found.label[0, 7] == 0  # one pixel is a speck
-        assert found.pieces[0, 7] == 1
-
-    def test_go_if_the_mask_is_surer(self):
-        found = grown(self.KEPT, DrawnRegionModel(self.ALL), weight=0.25)
-        assert not found.label.any()
-        sure = masks_of([np.ones((8, 8))], [1.0])
-        assert not grown(self.KEPT, DrawnRegionModel(sure), weight=0.5).label.any()
-
-    def test_go_in_the_other_variants(self):
-        for variant in ("paper", "public-code"):
-            config = AggregateConfig(variant=variant, start="kept")
-            assert not grown(self.KEPT, DrawnRegionModel(self.ALL), config=config).label.any()
-
-
 class TestPrompts:
+    ASKING = replace(OURS, align="stuff", prompt="things")
     KINDS = ("stuff", "thing", "thing")
     KEPT = np.full((20, 30), 255, np.uint8)
     KEPT[2:6, 2:8] = 1
@@ -197,7 +218,7 @@ class TestPrompts:
 
     def test_all_components_are_asked_for_in_one_call(self):
         model = DrawnRegionModel()
-        found = grown(self.KEPT, model, self.KINDS, replace(OURS, start="nothing"))
+        found = grown(self.KEPT, model, self.KINDS, replace(self.ASKING, start="nothing"))
         (asked,) = model.asked
         assert len(asked) == 3
         assert asked.points_xy is not None
@@ -217,23 +238,32 @@ class TestPrompts:
         assert (found.label[:, :28] == 2).all()
         assert (found.label[:, 28:] == 0).all()
 
-    def test_an_answer_whose_kept_pixels_disagree_is_not_taken(self):
+    def test_an_answer_votes_as_any_other_mask_does(self):
         kept = self.KEPT.copy()
         kept[2:6, 8:16] = 0
         leaking = np.zeros((20, 30))
         leaking[2:6, 2:16] = 1  # 24 pixels of class 1, 32 of class 0
         empty = np.zeros((20, 30))
         answers = masks_of([leaking, empty, empty])
-        ours = grown(kept, DrawnRegionModel(None, answers), self.KINDS)
-        assert (ours.label == kept).all()
+        ours = grown(kept, DrawnRegionModel(None, answers), self.KINDS, self.ASKING)
+        assert (ours.label[2:6, 8:16] == 0).all()
         theirs = grown(kept, DrawnRegionModel(None, answers), self.KINDS, PUBLIC_CODE)
         assert (theirs.label[2:6, 2:16] == 1).all()
+
+    def test_proposals_take_only_the_classes_that_are_aligned(self):
+        kept = self.KEPT.copy()
+        kept[:, 28:] = 0
+        model = DrawnRegionModel(masks_of([np.ones((20, 30))]))
+        found = grown(kept, model, self.KINDS, replace(OURS, align="stuff"))
+        assert (found.label[self.KEPT == 255] == 0).all()
+        every = grown(kept, model, self.KINDS)
+        assert (every.label[kept == 255] == 1).all()
 
     def test_an_answer_far_from_its_box_is_not_taken(self):
         answers = masks_of([np.ones((20, 30))] * 3)
         kept = np.where(self.KEPT == 2, np.uint8(255), self.KEPT)
         answers = taken(answers, [0, 1])
-        ours = grown(kept, DrawnRegionModel(None, answers), self.KINDS)
+        ours = grown(kept, DrawnRegionModel(None, answers), self.KINDS, self.ASKING)
         assert (ours.label == kept).all()
         theirs = grown(kept, DrawnRegionModel(None, answers), self.KINDS, PAPER)
         assert (theirs.label == 1).all()
@@ -306,7 +336,7 @@ class TestUnusualInput:
         kept = np.full((500, 400), 255, np.uint8)
         kept[::2, ::2] = 1
         model = DrawnRegionModel()
-        found = grown(kept, model, ("stuff", "thing"))
+        found = grown(kept, model, ("stuff", "thing"), AggregateConfig(prompt="things"))
         assert (found.label == kept).all()
         assert model.asked == []
 
@@ -325,8 +355,9 @@ class TestUnusualInput:
         kept = np.zeros((4, 4), np.uint8)
         with pytest.raises(ModelOutputInvalid, match=r"\(2, 2\) pixels for an image of \(4, 4\)"):
             grown(kept, DrawnRegionModel(masks_of([np.ones((2, 2))])))
+        config = AggregateConfig(prompt="things")
         with pytest.raises(ModelOutputInvalid, match="1 prompts have 0 answers"):
-            grown(kept, DrawnRegionModel(None, Masks()), ("thing",))
+            grown(kept, DrawnRegionModel(None, Masks()), ("thing",), config)
 
 
 def test_a_flat_scene_grows_to_its_regions():

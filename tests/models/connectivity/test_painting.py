@@ -5,33 +5,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.connectivity.painting import PROPOSAL, ClassedMask, in_order, paint, without_overlaps
+from models.connectivity.painting import (
+    PROPOSAL,
+    ClassedMask,
+    by_rising_area,
+    in_order,
+    paint,
+    paint_where_right,
+)
 from models.rle import Rle
 
 
-def classed(
-    drawing: Any, class_id: Any = 0, *, iou: Any = 1.0, score: Any = 1.0, prompt: Any = PROPOSAL
-) -> Any:
+def classed(drawing: Any, class_id: Any = 0, *, iou: Any = 1.0, prompt: Any = PROPOSAL) -> Any:
     rle = Rle.encode(np.array([[c == "#" for c in row] for row in drawing]))
-    return ClassedMask(rle, rle.area_px, rle.box_xyxy(), class_id, iou, score, prompt)
+    return ClassedMask(rle, rle.area_px, class_id, iou, prompt)
 
 
-BIG = classed(["####", "####"], 0, iou=0.9, score=0.9)
-SMALL = classed([".##.", "...."], 1, iou=0.8, score=0.8)
-TINY = classed(["..#.", "...."], 2, iou=0.7, score=0.7)
+BIG = classed(["####", "####"], 0, iou=0.9)
+SMALL = classed([".##.", "...."], 1, iou=0.8)
+TINY = classed(["..#.", "...."], 2, iou=0.7)
 
 
-def test_smaller_masks_are_painted_over_larger_ones():
-    order = in_order([TINY, BIG, SMALL], "area")
-    assert order == [BIG, SMALL, TINY]
-    assert paint(order, (2, 4)).tolist() == [[1, 2, 3, 1], [1, 1, 1, 1]]
-
-
-def test_of_masks_of_equal_area_the_better_one_is_painted_last():
-    worse = classed(["##..", "...."], 0, score=0.5)
-    better = classed([".##.", "...."], 1, score=0.6)
-    for masks in ([worse, better], [better, worse]):
-        assert in_order(masks, "area") == [worse, better]
+def test_the_last_mask_is_in_sight():
+    assert paint([BIG, SMALL, TINY], (2, 4)).tolist() == [[1, 2, 3, 1], [1, 1, 1, 1]]
+    assert paint([SMALL, TINY, BIG], (2, 4)).tolist() == [[3] * 4] * 2
 
 
 def test_by_quality_the_best_estimate_is_painted_last_and_answers_after_proposals():
@@ -45,58 +42,25 @@ def test_the_public_code_paints_the_best_proposal_first_and_answers_by_rising_cl
     assert order == [BIG, SMALL, TINY, answers[2], answers[1], answers[0]]
 
 
-def test_of_near_duplicates_of_different_classes_the_better_one_is_left():
-    good = classed(["###.", "###."], 0, score=0.9)
-    bad = classed(["###.", "##.."], 1, score=0.8)  # IoU 5/6
-    same_class = classed([".##.", "###."], 0, score=0.7)
-    for masks in ([good, bad, same_class], [same_class, bad, good]):
-        assert set(without_overlaps(masks, 0.8)) == {good, same_class}
-        assert set(without_overlaps(masks, 5 / 6)) == {good, bad, same_class}
-    assert without_overlaps([], 0.5) == []
+def test_a_pixel_belongs_to_the_largest_mask_of_its_class():
+    order = by_rising_area([BIG, TINY, SMALL])
+    assert order == [TINY, SMALL, BIG]
+    label = np.array([[0, 1, 1, 255], [2, 0, 0, 0]], np.uint8)
+    assert paint_where_right(order, label).tolist() == [[3, 2, 2, 0], [0, 3, 3, 3]]
+    inside = np.array([[0, 1, 2, 0], [0, 0, 0, 0]], np.uint8)
+    assert paint_where_right(order, inside).tolist() == [[3, 2, 1, 3], [3, 3, 3, 3]]
 
 
-def test_a_dropped_mask_drops_no_others():
-    best = classed(["####", "...."], 0, score=0.9)
-    middle = classed(["####", "##.."], 1, score=0.8)  # IoU 4/6 with the best
-    last = classed([".###", "##.."], 2, score=0.7)  # 5/6 with the middle, 3/6 with the best
-    assert set(without_overlaps([last, middle, best], 0.6)) == {best, last}
-
-
-def test_a_small_mask_inside_a_large_one_is_no_duplicate():
-    assert set(without_overlaps([BIG, SMALL, TINY], 0.7)) == {BIG, SMALL, TINY}
+def test_of_masks_of_equal_area_the_better_one_is_painted_last():
+    worse = classed(["##..", "...."], 0, iou=0.5)
+    better = classed([".##.", "...."], 1, iou=0.6)
+    for masks in ([worse, better], [better, worse]):
+        assert by_rising_area(masks) == [worse, better]
 
 
 @settings(deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.2, 0.5, 0.8]))
-def test_dropping_equals_a_comparison_of_all_pairs(seed, most_iou):
-    rng = np.random.default_rng(seed)
-    masks = []
-    for _ in range(8):
-        drawing = np.zeros((6, 6), bool)
-        y, x = rng.integers(0, 3, 2)
-        drawing[y : y + rng.integers(1, 5), x : x + rng.integers(1, 5)] = True
-        drawing &= rng.random((6, 6)) < 0.9
-        drawing[y, x] = True
-        rle = Rle.encode(drawing)
-        score = float(rng.integers(1, 4)) / 4
-        class_id = int(rng.integers(0, 3))
-        masks.append(ClassedMask(rle, rle.area_px, rle.box_xyxy(), class_id, 1, score, PROPOSAL))
-    left: list[ClassedMask] = []
-    for mask in sorted(masks, key=lambda m: (-m.score, *m.content)):
-        pixels = mask.rle.decode()
-        overlaps = [
-            (pixels & other.rle.decode()).sum() / (pixels | other.rle.decode()).sum()
-            for other in left
-            if other.class_id != mask.class_id
-        ]
-        if not any(o > most_iou for o in overlaps):
-            left.append(mask)
-    assert without_overlaps(masks, most_iou) == left
-
-
-@settings(deadline=None)
-@given(st.permutations(range(5)), st.sampled_from(["area", "quality", "generator"]))
-def test_orders_are_settled_by_content(order, painting):
+@given(st.permutations(range(5)))
+def test_orders_are_settled_by_content(order):
     masks = [
         classed(["##..", "...."], 0),
         classed(["..##", "...."], 0),
@@ -104,7 +68,10 @@ def test_orders_are_settled_by_content(order, painting):
         classed(["#..#", "...."], 1),
         classed(["#.#.", "...."], 1),
     ]
-    assert in_order([masks[i] for i in order], painting) == in_order(masks, painting)
+    others = [masks[i] for i in order]
+    assert by_rising_area(others) == by_rising_area(masks)
+    for painting in ("quality", "generator"):
+        assert in_order(others, painting) == in_order(masks, painting)
 
 
 @pytest.mark.parametrize("size_hw", [(2, 4), (1, 1)])

@@ -43,13 +43,21 @@ def test_it_has_no_features(model):
     assert model.kind == "graph"
 
 
-def test_proposals_divide_the_image(model):
+def test_proposals_are_nested_divisions_of_the_image(model):
     masks = model.proposals(model.encode(IMAGE), ProposalConfig())
     for area in (LEFT, ABOVE, BELOW):
         assert max(iou(rle.decode(), area) for rle in masks.rles) > 0.75
-    covered = sum(rle.decode().astype(int) for rle in masks.rles)
-    assert (covered == 1).all()
-    assert masks.areas_px.sum() == IMAGE[..., 0].size
+    drawings = [rle.decode() for rle in masks.rles]
+    weights = masks.stability.tolist()
+    # Each level divides the image once, and a region counts once for each level it is found on.
+    found_on = sum(w * d for w, d in zip(weights, drawings, strict=True))
+    assert found_on == pytest.approx(np.ones((40, 60)))
+    for one in drawings:
+        for other in drawings:
+            shared = (one & other).sum()
+            assert shared in (0, one.sum(), other.sum())
+    assert len({d.tobytes() for d in drawings}) == len(drawings)
+    assert masks.areas_px.tolist() == [d.sum() for d in drawings]
     assert np.isnan(masks.points_xy).all()
 
 
@@ -68,7 +76,7 @@ def test_scale_and_least_area_grow_with_the_image(model):
     large = np.kron(IMAGE, np.ones((20, 20, 1), np.uint8))
     large[5:9, 5:9] = 255  # 16 px are a speck in an image of 1200 px
     masks = model.proposals(model.encode(large), ProposalConfig())
-    assert masks.areas_px.min() >= 40 * (1200 / 320) ** 2 - 1
+    assert masks.areas_px.min() >= 10 * (1200 / 320) ** 2 - 1
 
 
 def test_a_box_gets_what_lies_mostly_inside(model):
@@ -99,7 +107,7 @@ def test_points_get_what_lies_under_them_and_take_it_away(model):
 def test_images_of_a_few_pixels(model, size_hw):
     embedding = model.encode(np.zeros((*size_hw, 3), np.uint8))
     masks = model.proposals(embedding, ProposalConfig())
-    assert masks.areas_px.sum() == size_hw[0] * size_hw[1]
+    assert (masks.areas_px * masks.stability).sum() == pytest.approx(size_hw[0] * size_hw[1])
 
 
 def test_it_needs_the_image(model):
