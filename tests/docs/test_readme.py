@@ -79,11 +79,21 @@ def row_of(method: str) -> str:
     return row
 
 
-def test_what_the_feature_table_calls_missing_is_refused_with_a_reason(url: str) -> None:
-    for method in ("IR2F", "CONFETI", "T2S-DA"):
+def test_the_feature_table_says_what_is_missing() -> None:
+    for method in ("CONFETI", "T2S-DA"):
         assert "not yet" in row_of(method)
+
+
+def test_what_the_feature_table_says_of_rectification_works(url: str, folder: Path) -> None:
+    assert "works (reconstruction)" in row_of("IR2F")
+    pipeline = {"rectify": {}, "select": None, "keep_stages": True}
     with Selvage(url) as client:
-        assert client_problem(client, "rectify") == "rectifier-missing"
+        created = client.pseudo_labels([folder / "a.png"], model="demo", pipeline=pipeline)
+        assert client.wait(created.job.id).status == "succeeded"
+        (line,) = client.results(created.job.id)
+        assert line.label_id is not None
+        assert client.label(line.label_id).calibrated
+        assert "stages/rectify.png" in client.label(line.label_id).artifacts
 
 
 def test_what_the_feature_table_says_of_regions_works(url: str, folder: Path) -> None:
@@ -100,13 +110,3 @@ def test_what_the_feature_table_says_of_regions_works(url: str, folder: Path) ->
         stages = [name for name in client.label(line.label_id).artifacts if "stages/" in name]
     assert regions["decided_by"] in ("model", "none")  # a job of one image has few regions
     assert len(stages) == 4
-
-
-def client_problem(client: Selvage, stage: str) -> str:
-    from selvage_client import SelvageError
-
-    set_id = "set_00000000000000000000000000"
-    sets = list(client.image_sets())
-    with pytest.raises(SelvageError) as raised:
-        client.generate(sets[0].id if sets else set_id, "demo", pipeline={stage: {}})
-    return str(raised.value.problem.code)

@@ -32,13 +32,13 @@ FIXED = {"select": {"thresholds": 0.4}}
 def predicted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that a model looked at."""
     sizes: list[int] = []
-    predict = LabelPipeline.predict
+    look = LabelPipeline.look
 
     def counting(self: LabelPipeline, images: Any) -> Any:
         sizes.append(len(images))
-        return predict(self, images)
+        return look(self, images)
 
-    monkeypatch.setattr(LabelPipeline, "predict", counting)
+    monkeypatch.setattr(LabelPipeline, "look", counting)
     return sizes
 
 

@@ -65,7 +65,7 @@ class TestArtefacts:
     ) -> None:
         first = post_images(tiny_site, IMAGES)["job"]["id"]
         tiny_site.settle()
-        monkeypatch.setattr(LabelPipeline, "predict", lambda *_: pytest.fail("labelled again"))
+        monkeypatch.setattr(LabelPipeline, "look", lambda *_: pytest.fail("labelled again"))
         second = post_images(tiny_site, IMAGES)["job"]["id"]
         tiny_site.settle()
         assert get_job(tiny_site, second)["status"] == "succeeded"
@@ -78,7 +78,7 @@ class TestFailures:
     def test_a_stage_that_fails_on_one_image(
         self, tiny_site: Installation, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        predict = LabelPipeline.predict
+        look = LabelPipeline.look
         bad = image_array(2)
 
         def fail_on_one(pipeline: LabelPipeline, images: list[np.ndarray]) -> list[Prediction]:
@@ -86,7 +86,7 @@ class TestFailures:
                 raise RuntimeError("secret of the stack")
             return predict(pipeline, images)
 
-        monkeypatch.setattr(LabelPipeline, "predict", fail_on_one)
+        monkeypatch.setattr(LabelPipeline, "look", fail_on_one)
         job_id = post_images(tiny_site, IMAGES)["job"]["id"]
         tiny_site.settle()
         job = get_job(tiny_site, job_id)

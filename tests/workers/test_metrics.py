@@ -70,7 +70,7 @@ class TestJob:
         def fail(*_: object) -> None:
             raise OutOfMemory(1)
 
-        monkeypatch.setattr(LabelPipeline, "predict", fail)
+        monkeypatch.setattr(LabelPipeline, "look", fail)
         post_images(tiny_site, {"a.png": png_bytes(1), "b.png": png_bytes(2)})
         tiny_site.settle()
         assert grown("selvage_oom_total", stage="predict") == 2

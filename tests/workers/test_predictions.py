@@ -54,13 +54,13 @@ def test_pilot_images_are_predicted_once_and_bytes_stay(
     sqlite_site: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    predict = LabelPipeline.predict
+    look = LabelPipeline.look
 
     def counting(self: LabelPipeline, images: Sequence[RgbImage]) -> list[Prediction]:
         calls.append(len(images))
-        return predict(self, images)
+        return look(self, images)
 
-    monkeypatch.setattr(LabelPipeline, "predict", counting)
+    monkeypatch.setattr(LabelPipeline, "look", counting)
     site = sqlite_site
     site.add_tiny_model(tmp_path / "m")
     files = {f"{i}.png": png_bytes(i) for i in range(3)}
