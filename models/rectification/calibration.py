@@ -1,7 +1,6 @@
 """From a score to a probability that can be taken at its word. Only numpy.
 
-Platt, "Probabilistic outputs for support vector machines" (1999), for two parameters; isotonic
-regression by pool adjacent violators (Zadrozny and Elkan, KDD 2002) for any rising curve.
+Platt, "Probabilistic outputs for support vector machines" (1999).
 """
 
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
 
 _NEWTON_STEPS: Final = 50
-_MOST_KNOTS: Final = 64
 _RIDGE: Final = 1e-6
 
 
@@ -60,45 +58,6 @@ def fit_platt(logits: Floats, right: Bools, weights: Floats | None = None) -> Pl
         if np.abs(step).max() < 1e-7:
             break
     return PlattScaling(float(found[0]), float(found[1]))
-
-
-@dataclass(frozen=True, eq=False)
-class IsotonicCurve:
-    """A rising curve through knots, flat outside of them.
-
-    Attributes:
-        logits: places of the knots, rising, (M,).
-        values: probabilities there, not falling, (M,).
-    """
-
-    logits: npt.NDArray[np.float64]
-    values: npt.NDArray[np.float64]
-
-    def probability(self, logits: Floats) -> npt.NDArray[np.float32]:
-        return np.interp(logits, self.logits, self.values).astype(np.float32)
-
-
-def fit_isotonic(logits: Floats, right: Bools) -> IsotonicCurve:
-    """The rising curve nearest to the outcomes in squares, through at most 64 equally full bins.
-
-    Raises:
-        ValueError: there are no examples.
-    """
-    if not len(logits):
-        raise ValueError("calibration needs examples")
-    order = np.argsort(logits, kind="stable")
-    parts = np.array_split(order, min(_MOST_KNOTS, len(order)))
-    places = [float(logits[part].mean()) for part in parts]
-    blocks: list[list[float]] = []  # value, weight, bins
-    for part in parts:
-        blocks.append([float(right[part].mean()), float(len(part)), 1])
-        while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
-            value, weight, bins = blocks.pop()
-            last = blocks[-1]
-            last[0] = (last[0] * last[1] + value * weight) / (last[1] + weight)
-            last[1], last[2] = last[1] + weight, last[2] + bins
-    values = np.concatenate([np.full(int(bins), value) for value, _, bins in blocks])
-    return IsotonicCurve(np.array(places), values)
 
 
 def sigmoid(x: Floats) -> npt.NDArray[np.float32]:

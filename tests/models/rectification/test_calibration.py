@@ -1,11 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from models.rectification.calibration import (
     PlattScaling,
-    fit_isotonic,
     fit_platt,
     log_odds,
     sigmoid,
@@ -40,26 +37,6 @@ def test_separable_outcomes_end_in_finite_values():
     found = fit_platt(np.array([-2.0, -1.0, 1.0, 2.0]), np.array([False, False, True, True]))
     assert np.isfinite([found.scale, found.shift]).all()
     assert found.probability(np.array([-2.0, 2.0])) == pytest.approx([0, 1], abs=1e-3)
-
-
-def test_isotonic_pools_what_falls():
-    logits = np.array([0.0, 1.0, 2.0, 3.0])
-    curve = fit_isotonic(logits, np.array([False, True, False, True]))
-    assert curve.values == pytest.approx([0, 0.5, 0.5, 1])
-    places = np.array([-9.0, 0.5, 2.5, 9.0])
-    assert curve.probability(places) == pytest.approx([0, 0.25, 0.75, 1])
-    with pytest.raises(ValueError, match="examples"):
-        fit_isotonic(np.zeros(0), np.zeros(0, bool))
-
-
-@given(st.lists(st.tuples(st.floats(-20, 20), st.booleans()), min_size=1, max_size=300))
-def test_isotonic_never_falls_and_keeps_the_mean(examples):
-    logits, right = np.array([x for x, _ in examples]), np.array([y for _, y in examples])
-    curve = fit_isotonic(logits, right)
-    assert (np.diff(curve.values) >= -1e-12).all()
-    assert ((curve.values >= 0) & (curve.values <= 1)).all()
-    sizes = [len(part) for part in np.array_split(logits, len(curve.values))]
-    assert np.average(curve.values, weights=sizes) == pytest.approx(right.mean())
 
 
 def test_log_odds_are_the_inverse_of_the_sigmoid():
