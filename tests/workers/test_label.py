@@ -84,7 +84,7 @@ class TestFailures:
         def fail_on_one(pipeline: LabelPipeline, images: list[np.ndarray]) -> list[Prediction]:
             if any(np.array_equal(image, bad) for image in images):
                 raise RuntimeError("secret of the stack")
-            return predict(pipeline, images)
+            return look(pipeline, images)
 
         monkeypatch.setattr(LabelPipeline, "look", fail_on_one)
         job_id = post_images(tiny_site, IMAGES)["job"]["id"]
