@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_the_feature_table_says_what_is_missing() -> None:
 
 def test_what_the_feature_table_says_of_rectification_works(url: str, folder: Path) -> None:
     assert "works (reconstruction)" in row_of("IR2F")
-    pipeline = {"rectify": {}, "select": None, "keep_stages": True}
+    pipeline: dict[str, Any] = {"rectify": {}, "select": None, "keep_stages": True}
     with Selvage(url) as client:
         created = client.pseudo_labels([folder / "a.png"], model="demo", pipeline=pipeline)
         assert client.wait(created.job.id).status == "succeeded"
