@@ -21,11 +21,12 @@ RECTIFIED: Final[Mapping[str, dict[str, Any]]] = {
     "rectify_select": {"rectify": {}, "select": {"mode": "class_balanced", "keep_fraction": 0.7}},
 }
 
-# As in the ablations of SeCo, a half of PSA that is alone takes care of all classes.
+# As in the ablations of SeCo, a half of PSA that is alone takes care of all classes. Ours asks for
+# nothing, so `psa` is alignment alone.
 REGIONS: Final[Mapping[str, dict[str, Any]]] = {
     "prompting_only": {"aggregate": {"align": "none", "prompt": "all"}},
-    "alignment_only": {"aggregate": {"align": "all", "prompt": "none"}},
     "psa": {"aggregate": {}},
+    "psa_prompted": {"aggregate": {"prompt": "things"}},
     "psa_paper": {"aggregate": {"variant": "paper"}},
     "psa_public_code": {"aggregate": {"variant": "public-code"}},
     "psa_scc": {"aggregate": {}, "correct": {}},
