@@ -63,7 +63,7 @@ class TooFewImages(ValueError):
 
 
 class NoErrors(ValueError):
-    """The model errs nowhere, so nothing can be learnt about its errors."""
+    """The model errs nowhere, or in no way that could be learnt."""
 
     code = "no-errors-to-learn-from"
 
@@ -92,7 +92,7 @@ def fit_rectifier(
 
     Raises:
         TooFewImages: fewer than eight.
-        NoErrors: hardly a wrong pixel.
+        NoErrors: hardly a wrong pixel, or errors of which nothing could be learnt.
     """
     settings = settings or SourceFitSettings()
     views, images = labelled_views(model, labelled, config, seed, settings)
@@ -248,7 +248,13 @@ def _answers(
 def _calibration(logits: npt.NDArray[np.float32], right: npt.NDArray[np.bool_]) -> PlattScaling:
     if right.all() or not right.any():
         raise NoErrors("the images that calibrate hold no wrong pixel, or no right one")
-    return fit_platt(logits, right)
+    found = fit_platt(logits, right)
+    if found.scale <= 0:
+        raise NoErrors(
+            "what was learnt about errors does not hold on the images that calibrate: there r is no "
+            "better than chance; give more images, or images that are more alike"
+        )
+    return found
 
 
 def _wrong_of_class(views: Sequence[LabelledView], num_classes: int) -> npt.NDArray[np.int64]:

@@ -10,6 +10,7 @@ from models.rectification.source_fit import (
     NoErrors,
     SourceFitSettings,
     TooFewImages,
+    _calibration,
     fit_rectifier,
 )
 from models.rectification.stage import rectify
@@ -76,3 +77,11 @@ def test_no_errors_to_learn_from():
     ]
     with pytest.raises(NoErrors, match="not trained on"):
         fit_rectifier(ColourModel(), right, PredictConfig(), settings=replace(SETTINGS, styles=1))
+
+
+def test_what_does_not_hold_on_other_images_is_not_taken():
+    logits = np.linspace(-2, 2, 200).astype(np.float32)
+    with pytest.raises(NoErrors, match="no better than chance"):
+        _calibration(logits, logits < 0.1)
+    with pytest.raises(NoErrors, match="no wrong pixel"):
+        _calibration(logits, np.ones(200, bool))
