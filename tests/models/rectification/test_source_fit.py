@@ -81,7 +81,7 @@ def test_no_errors_to_learn_from():
 
 def test_what_does_not_hold_on_other_images_is_not_taken():
     logits = np.linspace(-2, 2, 200).astype(np.float32)
-    with pytest.raises(NoErrors, match="no better than chance"):
+    with pytest.raises(NoErrors, match="no better"):
         _calibration(logits, logits < 0.1)
     with pytest.raises(NoErrors, match="no wrong pixel"):
         _calibration(logits, np.ones(200, bool))
