@@ -251,7 +251,7 @@ def _calibration(logits: npt.NDArray[np.float32], right: npt.NDArray[np.bool_]) 
     found = fit_platt(logits, right)
     if found.scale <= 0:
         raise NoErrors(
-            "what was learnt about errors does not hold on the images that calibrate: r is no better "
+            "what was learnt does not hold on the images that calibrate: r is no better "
             "than chance there; give more images, or images that are more alike"
         )
     return found
