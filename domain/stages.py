@@ -21,7 +21,7 @@ def measured(stage: str, images: int = 1, *, in_trace: bool = True) -> Iterator[
     try:
         with tracing.span(stage, images=images) if in_trace else nullcontext():
             yield
-    except Exception:
+    except Exception:  # whatever it is, it is counted and goes on to the caller
         if images == 1:
             IMAGES.labels(stage, "failed").inc()
         raise

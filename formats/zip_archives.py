@@ -34,7 +34,7 @@ _READ_ERRORS: Final = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
-    NotImplementedError,
+    NotImplementedError,  # of `zipfile`: a compression or a version that it does not read
     RuntimeError,
     ValueError,
     LookupError,

@@ -135,7 +135,7 @@ def create_upload(
                 body = _rendered(state, row, []).model_dump_json()
                 location = f"/v1/uploads/{row.id}"
                 ticket.complete(session, 201, location, body)
-        except Exception:
+        except Exception:  # whatever it is, the store must not keep an upload that nobody knows
             use_cases.drop_at_store(state.objects, row)
             raise
     return Response(body, 201, {"Location": location}, media_type="application/json")

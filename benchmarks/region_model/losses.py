@@ -10,8 +10,8 @@ CROSS_ENTROPY_WEIGHT = 2.0
 def mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
     """Twice the cross entropy plus the dice loss of each mask, float [N, M].
 
-    Cross entropy in place of SAM's focal loss: that one is nearly flat while all masks are empty,
-    where a small network with few steps stays for long. Targets are shares of a place, not only 0
+    Cross entropy in place of SAM's focal loss, whose gradient is small while all masks are empty;
+    what it brings by itself was not measured. Targets are shares of a place, not only 0
     and 1: masks of less than the image's resolution then learn where inside a place the edge runs.
 
     Args:
