@@ -1,12 +1,14 @@
-"""The comparison of reliabilities, small: a model that knows nothing, a few images."""
+"""The comparison of reliabilities, small: a model of twenty steps, a few images."""
 
 import json
 from functools import partial
+from pathlib import Path
 
 import pytest
-import torch
 
 from benchmarks.quality import reliability
+from benchmarks.quality.folders import ClassList, LabelledFolder, list_images
+from benchmarks.training import AugmentationConfig, train_segmenter
 from models.bundle import write_bundle
 from models.ontology import Ontology
 from models.rectification.source_fit import SourceFitSettings
@@ -20,17 +22,36 @@ ESTIMATES = [
 ]
 
 
+def _knows_a_little(data: Path) -> CompactSegmenter:
+    """A model whose confidence means something, as that of random weights does by luck alone."""
+    source = LabelledFolder(
+        tuple(list_images(data / "source" / "images")),
+        data / "source" / "labels",
+        ClassList.read(data / "classes.json"),
+    )
+    return train_segmenter(
+        source,
+        len(CLASSES),
+        steps=20,
+        seed=0,
+        crop_hw=(32, 32),
+        batch_size=4,
+        checkpoint=None,
+        augmentation=AugmentationConfig(),
+        progress=False,
+    )
+
+
 def test_every_estimate_gets_every_figure(tmp_path, monkeypatch):
-    torch.manual_seed(0)
     bundle, data, out = tmp_path / "model", write_data(tmp_path / "data"), tmp_path / "r.json"
-    write_bundle(bundle, CompactSegmenter(3, width=6), Ontology.from_names("tiny", CLASSES), {})
+    write_bundle(bundle, _knows_a_little(data), Ontology.from_names("tiny", CLASSES), {})
     more = data / "source_val"
     write_folder(tmp_path / "more", tmp_path / "more_labels", 10, seed=5)
     for folder, name in ((tmp_path / "more", "images"), (tmp_path / "more_labels", "labels")):
         for path in folder.iterdir():
             path.rename(more / name / path.name)
     settings = partial(
-        SourceFitSettings, styles=2, points=64, training=TrainingSettings(steps=2, points=32)
+        SourceFitSettings, styles=3, points=256, training=TrainingSettings(steps=60, points=64)
     )
     monkeypatch.setattr(reliability, "SourceFitSettings", settings)
     reliability.main(["--data", str(data), "--bundle", str(bundle), "--json", str(out)])
