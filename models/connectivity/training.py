@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.connectivity.head import Head, standardise
+from models.threads import single_thread
 
 _ROWS_AT_ONCE: Final = 8192
 _MOST_LOOKED_AT: Final = 20_000
@@ -101,6 +102,7 @@ def connectivity_loss(scores: Tensor, targets: Tensor, smoothing: float = 0.0) -
     return F.cross_entropy(scores, targets, label_smoothing=smoothing, reduction="sum")
 
 
+@single_thread()
 def cross_fit(task: Task, settings: TrainingSettings) -> CrossFit:
     """Fit one head a fold, all for the same number of rounds.
 
@@ -131,6 +133,7 @@ def cross_fit(task: Task, settings: TrainingSettings) -> CrossFit:
     return CrossFit(heads, scores, rounds, tuple(losses))
 
 
+@single_thread()
 def fit_head(task: Task, settings: TrainingSettings, rounds: int) -> Head:
     """One head on all vectors, for a number of rounds."""
     learner = _Learner(task, np.arange(len(task.targets)), settings)

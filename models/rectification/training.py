@@ -24,6 +24,7 @@ from models.rectification.field import FieldInput, FieldShape, ImplicitRectifier
 from models.rectification.mixture import rectified_label
 from models.rectification.stage import bilinear
 from models.rectification.views import LabelledView
+from models.threads import single_thread
 
 _CLIP_NORM: Final = 1.0
 _WARM_UP_STEPS: Final = 20
@@ -93,6 +94,7 @@ class FieldInTraining(nn.Module):
         return anchor - mixture_weight * mixed.clamp(min=1e-6).log().mean()
 
 
+@single_thread()
 def train_field(
     views: Sequence[LabelledView], shape: FieldShape, settings: TrainingSettings
 ) -> FieldInTraining:
