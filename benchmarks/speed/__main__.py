@@ -2,7 +2,8 @@
 
 Measures on this machine, in one run: images per second against a bare loop, the latency of one
 image, the memory of a label worker, the import of the API, uploads to it, streams from it, how
-long a region model takes over an image, and the correction over the regions of a job.
+long a region model takes over an image, the correction over the regions of a job, and the stage
+`rectify`.
 """
 
 import argparse
@@ -26,6 +27,7 @@ PARTS: Final = (
     "streams",
     "aggregation",
     "correction",
+    "rectification",
 )
 
 
@@ -53,6 +55,7 @@ def _measures(
         imports,
         latency,
         memory,
+        rectification,
         streams,
         throughput,
         uploads,
@@ -89,6 +92,9 @@ def _measures(
             progress,
         ),
         "correction": lambda: correction.measure(options.regions, options.threads, progress),
+        "rectification": lambda: rectification.measure(
+            rectification.RectificationPlan(repeats=options.repeats), progress
+        ),
     }
 
 
@@ -97,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", choices=PARTS, help="measure one thing instead of all")
     parser.add_argument("--images", type=int, default=500, help="throughput: images (500)")
     parser.add_argument(
-        "--repeats", type=int, default=3, help="throughput, uploads, aggregation: runs (3)"
+        "--repeats", type=int, default=3, help="throughput, uploads and the stages: runs (3)"
     )
     parser.add_argument("--threads", type=int, default=2, help="torch threads of both (2)")
     parser.add_argument("--memory-first", type=int, default=200, help="memory: first look (200)")

@@ -21,6 +21,7 @@ def print_result(result: dict[str, Any], console: Console) -> None:
         "streams": _streams,
         "aggregation": _aggregation,
         "correction": _correction,
+        "rectification": _rectification,
     }
     for name, rows in writers.items():
         if name in result:
@@ -130,6 +131,23 @@ def _correction(result: dict[str, Any]) -> Iterator[Row]:
     for part, seconds in result["parts_seconds"].items():
         yield f"  of it: {part}, s", f"{seconds:.1f}", "", ""
     yield "  processor time, s", f"{result['processor_seconds']:.1f}", "", ""
+
+
+def _rectification(result: dict[str, Any]) -> Iterator[Row]:
+    field = result["field"]
+    height, width = field["size_hw"]
+    for name, seconds in field["seconds"].items():
+        yield f"field, {width} x {height}, {name}, s", *_figure(seconds, "{:.2f}"), ""
+    goal = _goal(f"≥ {field['goal']:.0f}", field["reached"])
+    yield "  naive / exact", *_figure(field["ratio"], "{:.1f}"), goal
+    largest = f"largest difference of logits {field['difference']:.1e}"
+    yield "  the same answer", largest, "", f"≤ {field['most_difference']:.0e}"
+    for stage in result["stages"]:
+        height, width = stage["size_hw"]
+        for name, seconds in stage["seconds"].items():
+            yield f"stage, {width} x {height}, {name}, s", *_figure(seconds, "{:.3f}"), ""
+        goal = _goal(f"≤ {stage['goal']:.2f}", stage["reached"])
+        yield "  rectify / predict", *_figure(stage["ratio"], "{:.3f}"), goal
 
 
 def _figure(spread: dict[str, Any], pattern: str) -> tuple[str, str]:
