@@ -4,9 +4,11 @@ A loss is a sum over this process's pixels divided by a count over the pixels of
 then added up over processes, so that n processes do what one would do with an n times larger batch.
 """
 
+from collections.abc import Iterable, Sequence
+
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def process_count() -> int:
@@ -41,3 +43,28 @@ def mean_over_all(local_sum: Tensor, local_count: Tensor) -> Tensor:
     total = summed(local_count)
     # Weights may add up to less than 1, so there is no clamp at 1.
     return local_sum / torch.where(total > 0, total, torch.ones_like(total))
+
+
+def add_up(tensors: Sequence[Tensor], factor: float = 1.0) -> None:
+    """Replaces each tensor, in place, by its sum over processes times a factor; one message."""
+    if process_count() == 1 or not tensors:
+        return
+    flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+    dist.all_reduce(flat)
+    flat *= factor
+    begin = 0
+    for tensor in tensors:
+        tensor.detach().copy_(flat[begin : begin + tensor.numel()].view_as(tensor))
+        begin += tensor.numel()
+
+
+def add_up_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Gradients become their sums over processes; one that is missing counts as 0."""
+    if process_count() == 1:
+        return
+    gradients = []
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        gradients.append(parameter.grad)
+    add_up(gradients)

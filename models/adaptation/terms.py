@@ -46,16 +46,19 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class SourceBatch:
-    """Labelled source samples, strongly augmented.
+    """Labelled source samples.
 
     Attributes:
         ids: of the images.
-        images, labels: see the head of this file.
+        images: strongly augmented, what the student looks at.
+        labels: see the head of this file.
+        weak_images: the same pixels before they were recoloured.
     """
 
     ids: tuple[str, ...]
     images: Tensor
     labels: Tensor
+    weak_images: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,7 +289,10 @@ class LossTerm(nn.Module):
         return ()
 
     def after_backward(self, outputs: StepOutputs) -> None:
-        """For parts with optimisers of their own (`own_optimizers`), which are stepped here."""
+        """For parts with optimisers of their own (`own_optimizers`), which are stepped here.
+
+        Their gradients are this process's alone; see `processes.add_up_gradients`.
+        """
 
     def after_step(self, outputs: StepOutputs) -> None:
         """Buffers that follow, for example prototypes."""

@@ -40,7 +40,8 @@ class SegmentationModel(Protocol):
 class ModuleModel(SegmentationModel, Protocol):
     """A model whose weights are at hand, so that they can be adapted and saved."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module: ...
 
 
 def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
