@@ -15,7 +15,7 @@ STAGES = ("predict", "rectify", "select", "aggregate", "correct")
 
 # Raised by hand when a change of code changes the bytes that a stage writes; part of every label's
 # identity. tests/models/test_golden.py fails when bytes change and no version was raised.
-ALGORITHM_VERSIONS = {"predict": 1, "rectify": 1, "select": 1, "aggregate": 2, "correct": 1}
+ALGORITHM_VERSIONS = {"predict": 1, "rectify": 2, "select": 1, "aggregate": 2, "correct": 1}
 
 MIN_WINDOW_PX = 32
 MAX_WINDOW_PX = 8192
@@ -66,6 +66,11 @@ class PredictConfig:
             "predict.precision",
             "'float32' or 'bfloat16'",
         )
+
+    @property
+    def looks(self) -> int:
+        """How often each window is looked at."""
+        return len(self.scales) * (2 if self.flip else 1)
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -185,8 +185,10 @@ class LabelPipeline:
             prediction = rectify(prediction, self._rectifier, self._config.rectify)
         except ValueError as error:  # features that are not finite, for example
             prediction = replace(prediction, note=f"rectify was left out: {error}")
-        # Only the stages for regions look at it from here on.
-        return prediction if self._config.needs_detail else replace(prediction, detail=None)
+        # Only the stages for regions look at them from here on.
+        if self._config.needs_detail:
+            return prediction
+        return replace(prediction, detail=None, mixed=None)
 
     def histogram(self, prediction: Prediction) -> ConfidenceHistogram:
         """What one prediction adds to the pilot."""
@@ -298,7 +300,7 @@ class LabelPipeline:
                 self._region_model,
                 self._kinds,
                 self._config.aggregate,
-                _probabilities(prediction),
+                _votes_of_others(prediction),
             )
         return embedding, grown
 
@@ -360,11 +362,19 @@ def _pixels(
 
 
 def _probabilities(prediction: Prediction) -> FeatureMap | None:
-    if prediction.detail is None:
-        return None
-    probabilities = torch.from_numpy(prediction.detail.probabilities)
+    """The segmenter's own, which the classifier of regions was fitted on."""
+    return None if prediction.detail is None else _in_cells(prediction.detail.probabilities)
+
+
+def _votes_of_others(prediction: Prediction) -> FeatureMap | None:
+    """By which probabilities pixels vote that were not kept: after `rectify` by rectified ones."""
+    return _probabilities(prediction) if prediction.mixed is None else _in_cells(prediction.mixed)
+
+
+def _in_cells(probabilities: npt.NDArray[np.float16]) -> FeatureMap:
     cells_h, cells_w = probabilities.shape[1:]
-    return FeatureMap(probabilities, (cells_h * CELL_PX, cells_w * CELL_PX))
+    covers_hw_px = cells_h * CELL_PX, cells_w * CELL_PX
+    return FeatureMap(torch.from_numpy(probabilities), covers_hw_px)
 
 
 def _thresholds_of_set(

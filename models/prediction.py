@@ -38,7 +38,12 @@ class Prediction:
             probability that the class written is right.
         window_px: longest side of a window; less than configured if memory ran out.
         detail: what the later stages need beside; None if it was not asked for.
+        agreement: mean over several looks at the image of the largest probability where a look says
+            the class of their mean, and of 0 where it says another, float32 (H, W); None of a
+            single look, or without detail.
         predicted: the class map before `rectify`, uint8 (H, W); None where it has not run.
+        mixed: means over cells of 4 x 4 pixels of the class probabilities after `rectify`, float16
+            (K, ceil(H / 4), ceil(W / 4)); None where no class may change, or it has not run.
         note: why `rectify` could not do its work, where that is so.
     """
 
@@ -46,12 +51,14 @@ class Prediction:
     p_max: npt.NDArray[np.float32]
     window_px: int
     detail: PredictionDetail | None = None
+    agreement: npt.NDArray[np.float32] | None = None
     predicted: npt.NDArray[np.uint8] | None = None
+    mixed: npt.NDArray[np.float16] | None = None
     note: str | None = None
 
     @property
     def nbytes(self) -> int:
-        parts = (self.label, self.p_max, self.detail, self.predicted)
+        parts = (self.label, self.p_max, self.detail, self.agreement, self.predicted, self.mixed)
         return sum(part.nbytes for part in parts if part is not None)
 
 
@@ -77,6 +84,7 @@ class Predictor:
     ) -> None:
         self._model = model
         self._with_detail = with_detail
+        self._with_agreement = with_detail and config.looks > 1
         self._config = config
         on_gpu = model.device.type != "cpu"
         self._autocast = on_gpu and config.precision == "bfloat16"
@@ -149,7 +157,7 @@ class Predictor:
         if len(grid) > 1:
             collector = self._collector(size_hw, grid)
             blocks = self._blended_blocks(images[0], grid, plan.batch_size, collector)
-            return [_reduce(blocks, size_hw, window_px, collector)]
+            return [self._reduce(blocks, size_hw, window_px, collector)]
         views = self._look(images)
         predictions = []
         for index in range(len(images)):
@@ -157,18 +165,19 @@ class Predictor:
             if collector is not None:
                 collector.add_features(views[0], index, next(iter(grid)))
             blocks = self._single_window_blocks(views, index, size_hw)
-            predictions.append(_reduce(blocks, size_hw, window_px, collector))
+            predictions.append(self._reduce(blocks, size_hw, window_px, collector))
         return predictions
 
     def _collector(self, size_hw: tuple[int, int], grid: WindowGrid) -> DetailCollector | None:
         if not self._with_detail:
             return None
-        return DetailCollector(size_hw, self._model.ontology.num_classes, grid)
+        num_classes = self._model.ontology.num_classes
+        return DetailCollector(size_hw, num_classes, grid, self._with_agreement)
 
     def _single_window_blocks(
         self, views: list[View], index: int, size_hw: tuple[int, int]
     ) -> Iterator[Block]:
-        for top, strip in probability_strips(views, index, size_hw, self._strip_elements):
+        for top, strip in self._strips(views, index, size_hw):
             yield Block(top, 0, strip)
 
     def _blended_blocks(
@@ -179,7 +188,8 @@ class Predictor:
         collector: DetailCollector | None,
     ) -> Iterator[Block]:
         height, width = grid.window_hw
-        blender = Blender(grid, self._model.ontology.num_classes, self._model.device)
+        channels = self._model.ontology.num_classes + int(self._with_agreement)
+        blender = Blender(grid, channels, self._model.device)
         windows = list(grid)
         for first in range(0, len(windows), batch_size):
             batch = windows[first : first + batch_size]
@@ -187,43 +197,55 @@ class Predictor:
             for index, window in enumerate(batch):
                 if collector is not None:
                     collector.add_features(views[0], index, window)
-                strips = probability_strips(views, index, grid.window_hw, self._strip_elements)
-                for row, strip in strips:
+                for row, strip in self._strips(views, index, grid.window_hw):
                     yield from blender.add(window, row, strip)
+
+    def _strips(
+        self, views: list[View], index: int, size_hw: tuple[int, int]
+    ) -> Iterator[tuple[int, Tensor]]:
+        return probability_strips(views, index, size_hw, self._strip_elements, self._with_agreement)
 
     def _look(self, images: list[RgbImage]) -> list[View]:
         with torch.inference_mode():
             batch = to_tensor(images, self._model.device)
             return look(self._model, batch, self._config, self._autocast)
 
+    def _reduce(
+        self,
+        blocks: Iterator[Block],
+        size_hw: tuple[int, int],
+        window_px: int,
+        collector: DetailCollector | None,
+    ) -> Prediction:
+        label = np.empty(size_hw, dtype=np.uint8)
+        p_max = np.empty(size_hw, dtype=np.float32)
+        agreement = np.empty(size_hw, dtype=np.float32) if self._with_agreement else None
+        num_classes = self._model.ontology.num_classes
+        with torch.inference_mode():
+            for block in blocks:
+                highest, winner = block.probabilities[:num_classes].max(dim=0)
+                if not bool(torch.isfinite(highest).all()):
+                    raise ModelOutputInvalid(
+                        "the model gave scores that are not finite (NaN or inf)"
+                    )
+                rows = slice(block.y, block.y + highest.shape[0])
+                columns = slice(block.x, block.x + highest.shape[1])
+                label[rows, columns] = winner.to(torch.uint8).cpu().numpy()
+                # Sums of shares may pass 1 by a rounding error.
+                p_max[rows, columns] = highest.clamp(max=1.0).cpu().numpy()
+                if agreement is not None:
+                    agreed = block.probabilities[num_classes].clamp(max=1.0)
+                    agreement[rows, columns] = agreed.cpu().numpy()
+                if collector is not None:
+                    collector.add_block(block)
+        detail = None if collector is None else collector.finish()
+        return Prediction(label, p_max, window_px, detail, agreement)
+
 
 def to_tensor(images: Sequence[RgbImage], device: torch.device) -> Tensor:
     """Images uint8 (H, W, 3) of one shape as float32 [B, 3, H, W] in [0, 1] on `device`."""
     stacked = torch.from_numpy(np.stack(images)).to(device)
     return stacked.permute(0, 3, 1, 2).float().div_(255).contiguous()
-
-
-def _reduce(
-    blocks: Iterator[Block],
-    size_hw: tuple[int, int],
-    window_px: int,
-    collector: DetailCollector | None,
-) -> Prediction:
-    label = np.empty(size_hw, dtype=np.uint8)
-    p_max = np.empty(size_hw, dtype=np.float32)
-    with torch.inference_mode():
-        for block in blocks:
-            highest, winner = block.probabilities.max(dim=0)
-            if not bool(torch.isfinite(highest).all()):
-                raise ModelOutputInvalid("the model gave scores that are not finite (NaN or inf)")
-            rows = slice(block.y, block.y + highest.shape[0])
-            columns = slice(block.x, block.x + highest.shape[1])
-            label[rows, columns] = winner.to(torch.uint8).cpu().numpy()
-            # Sums of shares may pass 1 by a rounding error.
-            p_max[rows, columns] = highest.clamp(max=1.0).cpu().numpy()
-            if collector is not None:
-                collector.add_block(block)
-    return Prediction(label, p_max, window_px, None if collector is None else collector.finish())
 
 
 def _check_image(image: RgbImage) -> None:

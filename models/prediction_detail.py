@@ -27,15 +27,19 @@ class PredictionDetail:
             (K, ceil(H / 4), ceil(W / 4)).
         features: the segmenter's features, float16 (C, h, w); None if it gives none.
         features_cover_hw_px: how many pixels `features` spans from the top left corner.
+        agreement: means of `Prediction.agreement` over the same cells, float16
+            (ceil(H / 4), ceil(W / 4)); None of a single look.
     """
 
     probabilities: npt.NDArray[np.float16]
     features: npt.NDArray[np.float16] | None
     features_cover_hw_px: tuple[float, float]
+    agreement: npt.NDArray[np.float16] | None = None
 
     @property
     def nbytes(self) -> int:
-        return self.probabilities.nbytes + (0 if self.features is None else self.features.nbytes)
+        parts = (self.probabilities, self.features, self.agreement)
+        return sum(part.nbytes for part in parts if part is not None)
 
 
 class DetailCollector:
@@ -45,12 +49,19 @@ class DetailCollector:
         size_hw: height and width of the image.
         num_classes: K.
         grid: the windows.
+        with_agreement: blocks have agreement as a last channel.
     """
 
-    def __init__(self, size_hw: tuple[int, int], num_classes: int, grid: WindowGrid) -> None:
-        self._size_hw, self._grid = size_hw, grid
+    def __init__(
+        self,
+        size_hw: tuple[int, int],
+        num_classes: int,
+        grid: WindowGrid,
+        with_agreement: bool = False,
+    ) -> None:
+        self._size_hw, self._grid, self._num_classes = size_hw, grid, num_classes
         cells_hw = tuple(-(-side // CELL_PX) for side in size_hw)
-        self._sums = torch.zeros(num_classes, *cells_hw)
+        self._sums = torch.zeros(num_classes + int(with_agreement), *cells_hw)
         self._features: Tensor | None = None
         self._covers_hw_px = (float(size_hw[0]), float(size_hw[1]))
 
@@ -91,9 +102,14 @@ class DetailCollector:
         height, width = self._size_hw
         rows = torch.bincount(torch.arange(height) // CELL_PX)
         columns = torch.bincount(torch.arange(width) // CELL_PX)
-        means = self._sums / (rows[:, None] * columns)
-        features = None if self._features is None else self._features.numpy()
-        return PredictionDetail(means.to(torch.float16).numpy(), features, self._covers_hw_px)
+        means = (self._sums / (rows[:, None] * columns)).to(torch.float16).numpy()
+        probabilities, agreement = means[: self._num_classes], means[self._num_classes :]
+        return PredictionDetail(
+            probabilities,
+            None if self._features is None else self._features.numpy(),
+            self._covers_hw_px,
+            agreement[0] if len(agreement) else None,
+        )
 
 
 def _own_cells(axis: Axis, index: int, step_px: float) -> tuple[int, int]:

@@ -12,6 +12,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
 
+# No look may say what their mean says: the odds of that must not drown what else is known.
+LEAST_AGREEMENT: Final = 0.01
+
 _NEWTON_STEPS: Final = 50
 _RIDGE: Final = 1e-6
 

@@ -137,7 +137,8 @@ class _Band:
     Attributes:
         cells: the feature part of the first layer, float [rows of cells * w, hidden].
         first_cell: first row of cells in it.
-        shares: class probabilities interpolated along x, float [K, rows of cells, W].
+        shares: class probabilities, and agreement, interpolated along x, float
+            [map_channels, rows of cells, W].
         first_share: first row of cells in it.
     """
 
@@ -167,10 +168,11 @@ class _Grid:
         budget_bytes: int,
     ) -> None:
         self._field, self._given = field, given
+        self._maps = field.maps(given)
         self._y, self._x = (_Places.along(field, given, i, at) for i, at in enumerate((ys, xs)))
         self._size_hw = len(ys), len(xs)
         shape, weight = field.shape, field.first.weight
-        others = shape.num_classes + 2 * shape.axis_channels
+        others = shape.map_channels + 2 * shape.axis_channels
         of_codes, of_others, of_size = weight.tensor_split(
             [shape.code_channels, shape.code_channels + others], dim=1
         )
@@ -230,15 +232,15 @@ class _Grid:
         values = 2 * (shape.feature_channels + shape.reduced_channels + shape.hidden[0])
         values *= columns * rows
         # Interpolation needs both sides and the result.
-        values += 3 * shape.num_classes * width * self._given.probabilities.shape[2]
+        values += 3 * shape.map_channels * width * self._given.probabilities.shape[2]
         return max(1, budget_bytes * height // (values * self._bias.element_size()))
 
     def _band(self, image: int, rows: slice) -> _Band:
         y = self._y[rows]
         first, last = int(y.index.min()), int(y.index.max())
         first_share, last_share = int(y.between.min()), int(y.between.max())
-        coarse = self._given.probabilities[image, :, first_share : last_share + 1]
-        left, right = coarse.detach().to(self._bias)[..., self._x.between].unbind(2)
+        coarse = self._maps[image, :, first_share : last_share + 1]
+        left, right = coarse.to(self._bias)[..., self._x.between].unbind(2)
         shares = torch.lerp(left, right, self._x.share)
         return _Band(self._cells(image, first, last), first, shares, first_share)
 
@@ -262,15 +264,15 @@ class _Grid:
             band: that holds the rows.
             y: the R places.
             x: the n places.
-            shares: class probabilities at the n places in the two rows of cells around each of
-                the R places, float [K, 2, R, n].
+            shares: class probabilities, and agreement, at the n places in the two rows of cells
+                around each of the R places, float [map_channels, 2, R, n].
         """
         shape, size_hw = self._field.shape, (len(y.share), len(x.share))
         above, below = shares.unbind(1)
         # Transposed: writing a row of it is a copy, and the product does not mind.
         others = self._bias.new_empty(len(self._others), *size_hw)
-        torch.lerp(above, below, y.share[:, None], out=others[: shape.num_classes])
-        of_y, of_x = others[shape.num_classes :].tensor_split([shape.axis_channels])
+        torch.lerp(above, below, y.share[:, None], out=others[: shape.map_channels])
+        of_y, of_x = others[shape.map_channels :].tensor_split([shape.axis_channels])
         answer = self._bias.new_zeros(*size_hw, shape.outputs)
         first_of_row = (y.index - band.first_cell) * self._given.features.shape[3]
         for i in range(len(y.index)):

@@ -40,6 +40,7 @@ class FieldShape:
         fourier_octaves: frequencies at which sine and cosine of delta stand beside it.
         cell: read the size of the queried pixel (LIIF's "cell decoding").
         per_class: a logit for each class in place of one.
+        agreement: read how far several looks at the image agree, beside the probabilities.
 
     Raises:
         ValueError: a value has the wrong type or is out of bounds.
@@ -55,6 +56,7 @@ class FieldShape:
     fourier_octaves: int = 0
     cell: bool = False
     per_class: bool = False
+    agreement: bool = False
 
     def __post_init__(self) -> None:
         for name in ("feature_channels", "num_classes", "reduced_channels"):
@@ -64,7 +66,7 @@ class FieldShape:
             raise ValueError(f"hidden must be 1 to {_MOST_LAYERS} sizes of layers")
         for units in self.hidden:
             _check_integer("hidden", units, 1, _MOST_CHANNELS)
-        for name in ("unfold", "ensemble", "relative", "cell", "per_class"):
+        for name in ("unfold", "ensemble", "relative", "cell", "per_class", "agreement"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false")
 
@@ -79,10 +81,15 @@ class FieldShape:
         return 1 + 2 * self.fourier_octaves if self.relative else 0
 
     @property
+    def map_channels(self) -> int:
+        """Inputs that are interpolated: class probabilities, and the agreement behind them."""
+        return self.num_classes + int(self.agreement)
+
+    @property
     def input_channels(self) -> int:
-        """Inputs of the perceptron: codes, probabilities, place along y, along x, cell."""
+        """Inputs of the perceptron: codes, interpolated maps, place along y, along x, cell."""
         cell = 2 if self.cell else 0
-        return self.code_channels + self.num_classes + 2 * self.axis_channels + cell
+        return self.code_channels + self.map_channels + 2 * self.axis_channels + cell
 
     @property
     def outputs(self) -> int:
@@ -115,12 +122,15 @@ class FieldInput:
         features_cover_hw_px: how many pixels the features span from the top left corner.
         probabilities: class probabilities on a coarse grid, float [B, K, h2, w2].
         probabilities_cover_hw_px: how many pixels the probabilities span.
+        agreement: of several looks, see `Prediction`, on the grid of the probabilities, float
+            [B, 1, h2, w2]; None: there was one look, which agrees with itself.
     """
 
     features: Tensor
     features_cover_hw_px: tuple[float, float]
     probabilities: Tensor
     probabilities_cover_hw_px: tuple[float, float]
+    agreement: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,14 +276,14 @@ class ImplicitRectifier(nn.Module):
             )
         )
         padded = F.pad(codes, (1, 1, 1, 1)).permute(0, 2, 3, 1)
-        probabilities = self._probabilities_at(given, coordinates_yx_px)
-        sizes = self.cell_inputs(given, cell_hw_px).expand(*probabilities.shape[:2], -1)
+        maps = self._maps_at(given, coordinates_yx_px)
+        sizes = self.cell_inputs(given, cell_hw_px).expand(*maps.shape[:2], -1)
         answer = codes.new_zeros(())
         for i in range(y.index.shape[-1]):
             for j in range(x.index.shape[-1]):
                 inputs = [
                     self._neighbourhood(padded, y.index[..., i], x.index[..., j]),
-                    probabilities,
+                    maps,
                     self.axis_inputs(y.delta[..., i]),
                     self.axis_inputs(x.delta[..., j]),
                     sizes,
@@ -282,6 +292,16 @@ class ImplicitRectifier(nn.Module):
                 weight = (y.weight[..., i] * x.weight[..., j]).to(logits)
                 answer = answer + weight[..., None] * logits
         return answer if self.shape.per_class else answer[..., 0]
+
+    def maps(self, given: FieldInput) -> Tensor:
+        """What is interpolated at a point, float [B, map_channels, h2, w2]."""
+        probabilities = given.probabilities.detach()
+        if not self.shape.agreement:
+            return probabilities
+        agreement = given.agreement
+        if agreement is None:
+            agreement = probabilities.amax(1, keepdim=True)
+        return torch.cat([probabilities, agreement.detach().to(probabilities)], 1)
 
     def axis_inputs(self, delta: Tensor) -> Tensor:
         """What the perceptron reads of the place along one axis, float [..., axis_channels].
@@ -323,12 +343,12 @@ class ImplicitRectifier(nn.Module):
         index = (centre[..., None] + offsets).flatten()
         return padded.reshape(-1, channels).index_select(0, index).view(*rows.shape, -1)
 
-    def _probabilities_at(self, given: FieldInput, coordinates_yx_px: Tensor) -> Tensor:
-        """Class probabilities at points, bilinear, float [B, Q, K]."""
+    def _maps_at(self, given: FieldInput, coordinates_yx_px: Tensor) -> Tensor:
+        """Class probabilities, and agreement, at points, bilinear, float [B, Q, map_channels]."""
         cover = coordinates_yx_px.new_tensor(given.probabilities_cover_hw_px, dtype=torch.float64)
         places = (2 * coordinates_yx_px / cover - 1).flip(-1)[:, :, None]
         sampled = F.grid_sample(
-            given.probabilities.detach().double(),
+            self.maps(given).double(),
             places,
             mode="bilinear",
             padding_mode="border",
@@ -355,6 +375,10 @@ class ImplicitRectifier(nn.Module):
                 raise ValueError(f"{name} must be finite, but hold NaN or infinity")
         if len(given.features) != len(given.probabilities):
             raise ValueError("features and probabilities must be of the same images")
+        if given.agreement is not None:
+            wanted_shape = given.probabilities[:, :1].shape
+            if given.agreement.shape != wanted_shape or not bool(given.agreement.isfinite().all()):
+                raise ValueError("agreement must be finite, one map on the grid of probabilities")
         covers_px = (*given.features_cover_hw_px, *given.probabilities_cover_hw_px)
         if not all(math.isfinite(side) and side > 0 for side in covers_px):
             raise ValueError("a map must cover more than 0 pixels, and finitely many")

@@ -30,7 +30,8 @@ _FIELD, _AUXILIARY = "field.", "auxiliary."
 class Rectifier:
     """A fitted rectifier, ready for use on the CPU.
 
-    The logit of r at a point is `field(point) + confidence_gain * log_odds(p_max(point))`, then
+    The logit of r at a point is `field(point) + confidence_gain * log_odds(p_max(point))`, plus
+    `agreement_gain * log_odds(agreement(point))` where the image was looked at several times, then
     scaled and shifted by the calibration: the field says by how much to mistrust the softmax here.
 
     Attributes:
@@ -41,6 +42,8 @@ class Rectifier:
         class_names: of the ontology that it was fitted for, in order.
         fitted_for: digest of the segmenter's learned weights, see `weights_digest`; "" if unknown.
         calibrated: whether true classes stood behind the calibration.
+        agreement_gain: weight of the log odds of the agreement of several looks; of a single look
+            max-softmax takes its place.
     """
 
     field: ImplicitRectifier
@@ -50,6 +53,7 @@ class Rectifier:
     class_names: tuple[str, ...]
     fitted_for: str
     calibrated: bool
+    agreement_gain: float = 0.0
 
     @property
     def num_classes(self) -> int:
@@ -78,6 +82,7 @@ class Rectifier:
             "field": self.field.shape.to_dict(),
             "auxiliary": self.auxiliary is not None,
             "confidence_gain": self.confidence_gain,
+            "agreement_gain": self.agreement_gain,
             "calibration": {"scale": self.calibration.scale, "shift": self.calibration.shift},
             "class_names": list(self.class_names),
             "fitted_for": self.fitted_for,
@@ -109,6 +114,7 @@ class Rectifier:
             names = tuple(str(name) for name in config["class_names"])
             shape = FieldShape.from_dict(config["field"])
             gain = float(config["confidence_gain"])
+            agreement_gain = float(config.get("agreement_gain", 0.0))
             calibration = PlattScaling(**{k: float(v) for k, v in config["calibration"].items()})
             fitted_for, calibrated = str(config["fitted_for"]), bool(config["calibrated"])
             has_auxiliary = bool(config["auxiliary"])
@@ -116,16 +122,25 @@ class Rectifier:
             raise ValueError(f"the description is not complete: {error}") from error
         if shape.num_classes != len(names) or shape.per_class:
             raise ValueError("the field answers for another number of classes")
-        numbers = [gain, calibration.scale, calibration.shift]
+        numbers = [gain, agreement_gain, calibration.scale, calibration.shift]
         if not np.isfinite(numbers).all() or calibration.scale <= 0:
-            raise ValueError("gain, scale and shift must be finite, and the scale above 0")
+            raise ValueError("gains, scale and shift must be finite, and the scale above 0")
         field = ImplicitRectifier(shape)
         _load(field, _FIELD, tensors)
         auxiliary = None
         if has_auxiliary:
             auxiliary = AuxiliaryHead(shape.feature_channels, len(names))
             _load(auxiliary, _AUXILIARY, tensors)
-        return cls(field.eval(), auxiliary, gain, calibration, names, fitted_for, calibrated)
+        return cls(
+            field.eval(),
+            auxiliary,
+            gain,
+            calibration,
+            names,
+            fitted_for,
+            calibrated,
+            agreement_gain,
+        )
 
 
 def field_input(detail: PredictionDetail) -> FieldInput:
@@ -140,7 +155,10 @@ def field_input(detail: PredictionDetail) -> FieldInput:
     if detail.features is not None:
         features = torch.from_numpy(detail.features.astype(np.float32))[None]
         features_cover_hw_px = detail.features_cover_hw_px
-    return FieldInput(features, features_cover_hw_px, probabilities, cover_hw_px)
+    agreement = None
+    if detail.agreement is not None:
+        agreement = torch.from_numpy(detail.agreement.astype(np.float32))[None, None]
+    return FieldInput(features, features_cover_hw_px, probabilities, cover_hw_px, agreement)
 
 
 def log_probabilities(probabilities: Tensor) -> Tensor:

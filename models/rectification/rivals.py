@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from models.prediction import Prediction
 from models.rectification.calibration import PlattScaling, log_odds
 from models.rectification.rectifier import Rectifier, field_input, log_probabilities
+from models.rectification.stage import gained
 
 Estimate = npt.NDArray[np.float32]
 
@@ -88,8 +89,7 @@ def grid_field(prediction: Prediction, rectifier: Rectifier) -> Estimate:
     with torch.inference_mode():
         logits = rectifier.field(given, centres).reshape(1, 1, *cells_hw)
     upsampled = _at_pixels(logits, given.features_cover_hw_px, prediction)
-    odds = rectifier.confidence_gain * log_odds(prediction.p_max)
-    return rectifier.calibration.probability(upsampled + odds)
+    return rectifier.calibration.probability(upsampled + gained(prediction, rectifier))
 
 
 def _at_pixels(

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from models.config import PredictConfig
 from models.connectivity.source_fit import Labelled, auroc
@@ -126,7 +127,9 @@ def fit_on_views(
         )
     fitted, held_out = _split(views, images, settings)
     first = views[0].given
-    shape = FieldShape(first.features.shape[1], model.ontology.num_classes, **settings.shape)
+    # The agreement of several looks is read where labels will be made of several.
+    sizes = {"agreement": first.agreement is not None, **settings.shape}
+    shape = FieldShape(first.features.shape[1], model.ontology.num_classes, **sizes)
     trained = train_field(fitted, shape, settings.training)
     logits, right, p_max = _answers(trained, held_out)
     rectifier = Rectifier(
@@ -137,6 +140,7 @@ def fit_on_views(
         tuple(c.name for c in model.ontology.classes),
         weights_digest(model),
         calibrated=True,
+        agreement_gain=_number(trained.agreement_gain),
     )
     figures = {
         "images": images,
@@ -219,6 +223,10 @@ def _adapted(
         return model
     shown: Iterator[RgbImage] = (_styled(image, seed, style) for image in images)
     return reestimate_batch_statistics(model, shown).model
+
+
+def _number(parameter: Tensor | None) -> float:
+    return 0.0 if parameter is None else float(parameter.detach())
 
 
 def _split(

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.prediction import Prediction
-from models.rectification.calibration import log_odds
+from models.prediction_detail import CELL_PX
+from models.rectification.calibration import LEAST_AGREEMENT, log_odds
 from models.rectification.config import RectifyConfig
 from models.rectification.dense import dense_logits
 from models.rectification.field import FieldInput
@@ -33,7 +34,8 @@ def rectify(prediction: Prediction, rectifier: Rectifier, config: RectifyConfig)
         config: how.
 
     Returns:
-        `label` is the rectified class, `p_max` is c, and `predicted` the class before.
+        `label` is the rectified class, `p_max` is c, `predicted` the class before, and `mixed` are
+        the probabilities of the mixture in cells of 4 px, where classes may change.
 
     Raises:
         ValueError: the prediction has no detail, or the features are not finite or not those that
@@ -44,10 +46,14 @@ def rectify(prediction: Prediction, rectifier: Rectifier, config: RectifyConfig)
         raise ValueError("the stage 'rectify' needs a prediction with its detail")
     given = field_input(detail)
     reliability = reliability_of(prediction, given, rectifier, config)
-    label, certainty = prediction.label, reliability
+    label, certainty, mixed = prediction.label, reliability, None
     if config.relabel and rectifier.auxiliary is not None:
-        label, certainty = _relabelled(prediction, given, rectifier, reliability)
-    return replace(prediction, label=label, p_max=certainty, predicted=prediction.label)
+        opinion = rectifier.auxiliary(given.features)
+        label, certainty = relabelled(prediction, given, opinion, reliability)
+        mixed = _mixed(given, opinion, reliability)
+    return replace(
+        prediction, label=label, p_max=certainty, predicted=prediction.label, mixed=mixed
+    )
 
 
 def reliability_of(
@@ -63,22 +69,36 @@ def reliability_of(
         label=torch.from_numpy(prediction.label)[None],
         band_px=config.band_px,
     )[0]
-    logits = field.numpy() + rectifier.confidence_gain * log_odds(prediction.p_max)
-    return rectifier.calibration.probability(logits)
+    return rectifier.calibration.probability(field.numpy() + gained(prediction, rectifier))
 
 
-def _relabelled(
+def gained(prediction: Prediction, rectifier: Rectifier) -> npt.NDArray[np.float32]:
+    """What is added to the logits of the field at every pixel, float32 (H, W)."""
+    found = rectifier.confidence_gain * log_odds(prediction.p_max)
+    if rectifier.agreement_gain != 0:
+        agreed = prediction.p_max if prediction.agreement is None else prediction.agreement
+        found = found + rectifier.agreement_gain * log_odds(agreed, LEAST_AGREEMENT)
+    return found.astype(np.float32)
+
+
+def relabelled(
     prediction: Prediction,
     given: FieldInput,
-    rectifier: Rectifier,
+    opinion: Tensor,
     reliability: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    assert rectifier.auxiliary is not None
+    """The argmax of r p + (1 - r) b, uint8 (H, W), and c, float32 (H, W).
+
+    Args:
+        prediction: p, and the class that r is about.
+        given: p on the coarse grid, B = 1.
+        opinion: b on the grid of the features, float [1, K, h, w].
+        reliability: r, float32 (H, W).
+    """
     r, p_max = reliability.ravel(), prediction.p_max.ravel()
     # No other class has more than 1 - p_max, and b has not more than 1: the rest cannot change.
     pixels = np.flatnonzero(1 - r > r * (2 * p_max - 1))
     label, certainty = prediction.label.copy(), reliability.copy()
-    opinion = rectifier.auxiliary(given.features)
     width = prediction.label.shape[1]
     for first in range(0, len(pixels), _PIXELS_AT_ONCE):
         part = pixels[first : first + _PIXELS_AT_ONCE]
@@ -94,6 +114,25 @@ def _relabelled(
         label.ravel()[part[changed]] = winner.numpy()[changed]
         certainty.ravel()[part[changed]] = highest.clamp(max=1).numpy()[changed]
     return label, certainty
+
+
+def _mixed(
+    given: FieldInput, opinion: Tensor, reliability: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float16]:
+    """r p + (1 - r) b in cells of 4 px, float16 (K, ceil(H / 4), ceil(W / 4))."""
+    height, width = reliability.shape
+    p = given.probabilities
+    r = F.pad(torch.from_numpy(reliability)[None, None], _to_cells(height, width), "replicate")
+    r = F.avg_pool2d(r, CELL_PX)
+    axes = [(torch.arange(cells) + 0.5) * CELL_PX for cells in p.shape[2:]]
+    b = bilinear(opinion, given.features_cover_hw_px, torch.cartesian_prod(*axes))
+    mixed = r * p + (1 - r) * b.T.reshape(p.shape)
+    return np.asarray(mixed[0].half().numpy())
+
+
+def _to_cells(height: int, width: int) -> tuple[int, int, int, int]:
+    """How many pixels to add on each side for whole cells, as `F.pad` wants them."""
+    return 0, -width % CELL_PX, 0, -height % CELL_PX
 
 
 def bilinear(values: Tensor, cover_hw_px: tuple[float, float], points_yx_px: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.rectification.auxiliary import AuxiliaryHead
-from models.rectification.calibration import log_odds
+from models.rectification.calibration import LEAST_AGREEMENT, log_odds
 from models.rectification.field import FieldInput, FieldShape, ImplicitRectifier
 from models.rectification.mixture import rectified_label
 from models.rectification.stage import bilinear
@@ -56,7 +56,7 @@ class TrainingSettings:
 
 
 class FieldInTraining(nn.Module):
-    """Field, second opinion and the weight of max-softmax, with gradients."""
+    """Field, second opinion and the weights of max-softmax and agreement, with gradients."""
 
     def __init__(self, shape: FieldShape, with_auxiliary: bool) -> None:
         super().__init__()
@@ -68,6 +68,7 @@ class FieldInTraining(nn.Module):
         with torch.no_grad():
             last.weight.mul_(_SMALL_START)
         self.confidence_gain = nn.Parameter(torch.tensor(1.0))
+        self.agreement_gain = nn.Parameter(torch.tensor(0.0)) if shape.agreement else None
         self.auxiliary = None
         if with_auxiliary:
             self.auxiliary = AuxiliaryHead(shape.feature_channels, shape.num_classes)
@@ -77,6 +78,9 @@ class FieldInTraining(nn.Module):
         points = torch.from_numpy(view.points_yx_px)[None]
         odds = torch.from_numpy(log_odds(view.p_max))
         found: Tensor = self.field(_floats(view.given), points)[0] + self.confidence_gain * odds
+        if self.agreement_gain is not None:
+            agreed = torch.from_numpy(log_odds(view.agreement, LEAST_AGREEMENT))
+            found = found + self.agreement_gain * agreed
         return found
 
     def loss(self, view: LabelledView, mixture_weight: float) -> Tensor:
@@ -146,4 +150,5 @@ def _floats(given: FieldInput) -> FieldInput:
         given.features_cover_hw_px,
         given.probabilities.float(),
         given.probabilities_cover_hw_px,
+        None if given.agreement is None else given.agreement.float(),
     )

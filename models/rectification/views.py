@@ -23,6 +23,7 @@ class LabelledView:
         points_yx_px: float32 (Q, 2).
         uniform: whether a point was drawn from the whole image, not from near an edge, bool (Q,).
         p_max: largest class probability at each point, float32 (Q,).
+        agreement: of several looks, see `Prediction`; of a single one `p_max`, float32 (Q,).
         predicted, true: classes there, uint8 (Q,).
         image: number of the image, in the order given.
     """
@@ -31,6 +32,7 @@ class LabelledView:
     points_yx_px: npt.NDArray[np.float32]
     uniform: npt.NDArray[np.bool_]
     p_max: npt.NDArray[np.float32]
+    agreement: npt.NDArray[np.float32]
     predicted: npt.NDArray[np.uint8]
     true: npt.NDArray[np.uint8]
     image: int
@@ -43,8 +45,8 @@ class LabelledView:
 
     @property
     def nbytes(self) -> int:
-        maps = (self.given.features, self.given.probabilities)
-        return sum(m.nbytes for m in maps) + self.points_yx_px.nbytes
+        maps = (self.given.features, self.given.probabilities, self.given.agreement)
+        return sum(m.nbytes for m in maps if m is not None) + self.points_yx_px.nbytes
 
     def take(self, rows: npt.NDArray[np.integer]) -> "LabelledView":
         """The same image at some of the points."""
@@ -53,6 +55,7 @@ class LabelledView:
             self.points_yx_px[rows],
             self.uniform[rows],
             self.p_max[rows],
+            self.agreement[rows],
             self.predicted[rows],
             self.true[rows],
             self.image,
@@ -89,12 +92,14 @@ def labelled_view(
         whole.features_cover_hw_px,
         whole.probabilities.half(),
         whole.probabilities_cover_hw_px,
+        None if whole.agreement is None else whole.agreement.half(),
     )
     view = LabelledView(
         given,
         drawn[0].numpy(),
         np.arange(points) < points - points // 2,
         values(prediction.p_max),
+        values(prediction.p_max if prediction.agreement is None else prediction.agreement),
         values(prediction.label),
         values(truth),
         image,

@@ -111,7 +111,10 @@ class WindowGrid:
 
 @dataclass(frozen=True)
 class Block:
-    """Class probabilities of a rectangle: float32 [K, h, w], its top left pixel at (y, x)."""
+    """Class probabilities of a rectangle: float32 [K, h, w], its top left pixel at (y, x).
+
+    Other values of the pixels may follow as further channels.
+    """
 
     y: int
     x: int

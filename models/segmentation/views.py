@@ -50,7 +50,11 @@ def look(
 
 
 def probability_strips(
-    views: list[View], index: int, size_hw: tuple[int, int], max_elements: int
+    views: list[View],
+    index: int,
+    size_hw: tuple[int, int],
+    max_elements: int,
+    with_agreement: bool = False,
 ) -> Iterator[tuple[int, Tensor]]:
     """Mean over the views of the softmax of the upsampled logits of image `index` of the batch.
 
@@ -58,21 +62,36 @@ def probability_strips(
 
     Args:
         max_elements: a strip has as many whole rows as fit into this number of values, at least 1.
+        with_agreement: add a channel, the mean over the views of the largest probability where a
+            view says the class that the mean says, 0 where it says another.
 
     Yields:
-        (first row, float32 [K, rows, W]), from the top.
+        (first row, float32 [K, rows, W], or [K + 1, rows, W] with agreement), from the top.
     """
     height, width = size_hw
     rows = max(1, max_elements // (views[0].logits.shape[1] * width))
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
         total = None
+        said: list[tuple[Tensor, Tensor]] = []
         for view in views:
             logits = upsample_rows(view, index, size_hw, top, bottom)
             probabilities = torch.softmax(logits, dim=0)
+            if with_agreement:
+                highest, winner = probabilities.max(dim=0)
+                said.append((highest, winner))
             total = probabilities if total is None else total.add_(probabilities)
         assert total is not None
-        yield top, total if len(views) == 1 else total.div_(len(views))
+        if len(views) > 1:
+            total.div_(len(views))
+        yield top, torch.cat([total, _agreement(total, said)]) if with_agreement else total
+
+
+def _agreement(mean: Tensor, said: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Float32 [1, rows, W] of the largest probability and the class of each view."""
+    winner = mean.argmax(dim=0)
+    agreed = [torch.where(label == winner, highest, 0) for highest, label in said]
+    return torch.stack(agreed).mean(0, keepdim=True)
 
 
 def upsample_rows(

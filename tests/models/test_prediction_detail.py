@@ -100,3 +100,26 @@ def test_the_detail_counts_as_memory():
     predictor = Predictor(BrightnessModel(), PredictConfig(), with_detail=True)
     prediction = next(predictor.predict([picture(8, 8)]))[1]
     assert prediction.nbytes == 64 + 4 * 64 + 2 * (2 * 4) + 2 * (3 * 4)
+
+
+@pytest.mark.parametrize("window_px", [32, 1024])
+def test_agreement_of_several_looks_is_there_and_in_cells(window_px):
+    image = picture(45, 70)
+    config = PredictConfig(flip=True, scales=(1.0, 0.5), window_px=window_px)
+    ((_, found),) = Predictor(BrightnessModel(), config, with_detail=True).predict([image])
+    assert found.agreement is not None
+    assert found.detail is not None
+    assert found.detail.agreement is not None
+    assert found.detail.probabilities.shape == (2, 12, 18)
+    npt.assert_allclose(found.detail.agreement, cell_means(found.agreement[None])[0], atol=1e-3)
+    # Looks that agree give the mean of their confidences, others less.
+    assert (found.agreement <= found.p_max + 1e-6).all()
+    assert 0 < (found.agreement < found.p_max - 1e-3).mean() < 1
+
+
+@pytest.mark.parametrize("config", [PredictConfig(), PredictConfig(flip=True)])
+def test_a_single_look_and_a_prediction_without_detail_have_no_agreement(config):
+    with_detail = config.looks == 1
+    predictor = Predictor(BrightnessModel(), config, with_detail)
+    ((_, found),) = predictor.predict([picture(8, 8)])
+    assert found.agreement is None

@@ -153,3 +153,30 @@ def test_without_the_stage_a_rectifier_changes_nothing() -> None:
     assert with_one.label.tolist() == without.label.tolist() == BEFORE
     assert with_one.confidence.tobytes() == without.confidence.tobytes()
     assert with_one.summary == without.summary
+
+
+def test_pixels_not_kept_vote_in_masks_by_the_rectified_probabilities(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mixed = np.array([[[0.25]], [[0.75]]], np.float16)
+
+    def mixing(prediction: Prediction, rectifier: Any, config: RectifyConfig) -> Prediction:
+        return replace(stand_in(prediction, rectifier, config), mixed=mixed)
+
+    seen = []
+
+    def aggregate(kept: Any, *rest: Any) -> Any:
+        seen.append(rest[-1].features.tolist())
+        return module._without_masks(kept)
+
+    monkeypatch.setattr(module, "rectify", mixing)
+    monkeypatch.setattr(module, "aggregate", aggregate)
+    found = path(aggregate=AggregateConfig())
+    (prediction,) = found.predict([picture()])
+    grown = found.grow(prediction, picture())
+    assert seen == [mixed.tolist()]
+    # The classifier of regions goes on reading the segmenter's own.
+    assert grown.pixels.probabilities is not None
+    assert prediction.detail is not None
+    assert grown.pixels.probabilities.features.tolist() == prediction.detail.probabilities.tolist()
+    assert path().predict([picture()])[0].mixed is None  # nobody would look at it

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.rectification.field import FieldInput, FieldShape, ImplicitRectifier
 
-# The nine ways a field differs from the default, smaller in all else.
+# The ways a field differs from the default, smaller in all else.
 SWITCHES: list[dict[str, Any]] = [
     {},
     {"unfold": False},
@@ -17,6 +17,7 @@ SWITCHES: list[dict[str, Any]] = [
     {"cell": True},
     {"per_class": True},
     {"hidden": (8,)},
+    {"agreement": True},
     {"relative": False, "ensemble": False, "unfold": False, "fourier_octaves": 2},
 ]
 
@@ -40,11 +41,13 @@ def random_input(
     seed: int = 0,
     coarse_hw: tuple[int, int] = (3, 2),
     coarse_cover_hw_px: tuple[float, float] = (12.0, 8.0),
+    agreement: bool = False,
 ) -> FieldInput:
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(images, 5, *cells_hw, generator=generator)
     scores = 2 * torch.randn(images, 3, *coarse_hw, generator=generator)
-    return FieldInput(features, cover_hw_px, scores.softmax(1), coarse_cover_hw_px)
+    agreed = torch.rand(images, 1, *coarse_hw, generator=generator) if agreement else None
+    return FieldInput(features, cover_hw_px, scores.softmax(1), coarse_cover_hw_px, agreed)
 
 
 def centres(height: int, width: int, images: int = 1) -> Tensor:

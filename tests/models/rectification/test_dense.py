@@ -28,7 +28,8 @@ def naive_logits(
 @pytest.mark.parametrize("switches", SWITCHES)
 def test_every_ablation_equals_the_naive_field(switches):
     field = small_field(**switches)
-    given = random_input((5, 7), (24.0, 41.5), images=2)
+    agreement = field.shape.agreement
+    given = random_input((5, 7), (24.0, 41.5), images=2, agreement=agreement)
     torch.testing.assert_close(
         dense_logits(field, given, (24, 40)),
         naive_logits(field, given, (24, 40)),

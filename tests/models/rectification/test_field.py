@@ -36,6 +36,23 @@ def test_weights_are_shares():
         torch.testing.assert_close(weight.sum(-1), torch.ones(500).double())
 
 
+def test_agreement_is_read_and_that_of_a_single_look_is_its_confidence():
+    field = small_field(agreement=True)
+    one_look = random_input((3, 4), (12.0, 16.0))
+    several = random_input((3, 4), (12.0, 16.0), agreement=True)
+    points = centres(12, 16)
+    assert not torch.allclose(field(several, points), field(one_look, points))
+    same = replace(one_look, agreement=one_look.probabilities.amax(1, keepdim=True))
+    torch.testing.assert_close(field(same, points), field(one_look, points))
+    torch.testing.assert_close(
+        small_field()(several, points), small_field()(one_look, points)
+    )  # not read unless asked for
+    assert several.agreement is not None
+    for bad in (several.agreement[..., :1], several.agreement * torch.nan):
+        with pytest.raises(ValueError, match="agreement"):
+            field(replace(several, agreement=bad), points)
+
+
 @pytest.mark.parametrize("switches", SWITCHES)
 def test_every_ablation_answers_a_probability(switches):
     field = small_field(**switches)

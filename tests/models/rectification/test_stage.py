@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from models.prediction import Prediction
 from models.prediction_detail import PredictionDetail
 from models.rectification.config import RectifyConfig
-from models.rectification.stage import rectify
+from models.rectification.rectifier import field_input
+from models.rectification.stage import _mixed, rectify
 from tests.models.rectification.toys import doubtful_everywhere
 
 NAMES = ("ground", "thing")
@@ -17,6 +21,11 @@ def prediction(p_thing: float = 0.8, features: float = 0.0) -> Prediction:
     detail = PredictionDetail(probabilities, np.full((3, 2, 2), features, np.float16), (8.0, 8.0))
     label = np.ones((8, 8), np.uint8)
     return Prediction(label, np.full((8, 8), p_thing, np.float32), 8, detail)
+
+
+def detail_of(found: Prediction) -> PredictionDetail:
+    assert found.detail is not None
+    return found.detail
 
 
 @pytest.mark.parametrize("mode", ["exact", "coarse"])
@@ -59,3 +68,37 @@ def test_a_prediction_without_detail():
     bare = Prediction(np.ones((8, 8), np.uint8), np.ones((8, 8), np.float32), 8)
     with pytest.raises(ValueError, match="detail"):
         rectify(bare, doubtful_everywhere(NAMES, 3, 0.7), RectifyConfig())
+
+
+def test_probabilities_of_the_mixture_in_cells():
+    # The left half is trusted, the right one half: 0.9 [0.2, 0.8] + 0.1 [1, 0] and the same at 0.5.
+    reliability = np.full((6, 8), 0.9, np.float32)
+    reliability[:, 4:] = 0.5
+    given = field_input(detail_of(prediction()))
+    opinion = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2)
+    mixed = _mixed(given, opinion, reliability)
+    assert mixed.dtype == np.float16
+    expected = np.array([[[0.28, 0.6], [0.28, 0.6]], [[0.72, 0.4], [0.72, 0.4]]])
+    np.testing.assert_allclose(mixed, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("relabel", [True, False])
+def test_the_mixture_is_there_only_where_classes_may_change(relabel):
+    rectifier = doubtful_everywhere(NAMES, 3, 0.3)
+    found = rectify(prediction(), rectifier, RectifyConfig(relabel=relabel))
+    assert (found.mixed is not None) == relabel
+    if found.mixed is not None:
+        np.testing.assert_allclose(found.mixed[0], 0.76, atol=1e-3)
+
+
+def test_agreement_of_several_looks_moves_r_by_its_log_odds():
+    plain = prediction()
+    rectifier = replace(doubtful_everywhere(NAMES, 3, 0.5), agreement_gain=1.0)
+    agreed = np.full((8, 8), 0.8, np.float32)
+    agreed[:, :4] = 0
+    found = rectify(replace(plain, agreement=agreed), rectifier, RectifyConfig(relabel=False))
+    assert found.p_max[:, 4:] == pytest.approx(0.8, abs=1e-5)
+    assert found.p_max[:, :4] == pytest.approx(0.01, abs=1e-5)  # the least that counts
+    # Of a single look max-softmax takes its place.
+    found = rectify(plain, rectifier, RectifyConfig(relabel=False))
+    assert found.p_max == pytest.approx(0.8, abs=1e-5)

@@ -85,6 +85,20 @@ def test_a_mirrored_look_at_a_pointwise_model_changes_nothing():
     torch.testing.assert_close(once, twice)
 
 
+@pytest.mark.parametrize("max_elements", [1, 10_000])
+def test_agreement_counts_the_looks_that_say_what_their_mean_says(max_elements):
+    # Two looks at two pixels. Left: 0.9 and 0.4 for class 0, mean 0.65, one agrees.
+    # Right: 0.2 and 0.4, mean 0.3, both say class 1 with 0.8 and 0.6.
+    shares = torch.tensor([[0.9, 0.2], [0.4, 0.4]])
+    views = [
+        View(torch.stack([p, 1 - p]).log()[None, :, None], (1, 2), flipped=False) for p in shares
+    ]
+    ((top, strip),) = probability_strips(views, 0, (1, 2), max_elements, with_agreement=True)
+    assert top == 0
+    expected = torch.tensor([[[0.65, 0.3]], [[0.35, 0.7]], [[0.45, 0.7]]])
+    torch.testing.assert_close(strip, expected)
+
+
 @pytest.mark.parametrize("shape", [(1, 4, 5, 7), (2, 3, 5, 7), (1, 3, 0, 7), (3, 5, 7)])
 def test_logits_of_a_wrong_shape_are_refused(shape):
     class Wrong(RedModel):
