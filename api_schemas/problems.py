@@ -120,6 +120,10 @@ class TooFewImages(ProblemError):
     code, title, status = "too-few-images", "There are too few labelled images", 422
 
 
+class EmptySelection(ProblemError):
+    code, title, status = "empty-selection", "No label meets the selection", 422
+
+
 class ModelNotReady(ProblemError):
     code, title, status = "model-not-ready", "The model version is not ready", 409
 

@@ -20,7 +20,7 @@ from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import FieldProblem, NotFound, ProblemError, StateConflict
 from domain import job_states
 from domain.job_fields import resolve_pipeline
-from storage.catalog import dependents, models
+from storage.catalog import dependents, label_sets, models
 from storage.catalog.engine import Catalog, db_now
 from storage.catalog.locks import claim
 from storage.catalog.tables import (
@@ -28,6 +28,7 @@ from storage.catalog.tables import (
     ImageSetRow,
     JobRow,
     LabelRow,
+    LabelSetRow,
     ModelRow,
     ModelVersionRow,
 )
@@ -35,6 +36,9 @@ from storage.catalog.tables import (
 _RECEIVING: Final = (
     "it is still receiving files. Wait until it is ready; one that was cut off goes by itself"
 )
+
+
+_HOLDS: Final = "a label set with images of it, which keeps them"
 
 
 @dataclass
@@ -100,6 +104,7 @@ def delete_image_set(catalog: Catalog, image_set_id: str, *, force: bool = False
         found.add_live(dependents.unfinished_jobs_with(session, on_it))
         found.add_others("/v1/jobs", "a job on it", dependents.finished_jobs_with(session, on_it))
         found.add_others("/v1/annotation-sets", "its annotations", [a.id for a in annotated])
+        found.add_others("/v1/label-sets", _HOLDS, dependents.label_sets_on(session, row.id))
         found.add_others("/v1/schedules", "a schedule", _schedules_naming(session, row.id))
         for one in annotated:
             found.add_live(dependents.unfinished_jobs_naming(session, [one.id]))
@@ -164,6 +169,28 @@ def delete_job(catalog: Catalog, job_id: str, *, force: bool = False) -> None:
         row.deleted_at = _now(session)
 
 
+def delete_label_set(catalog: Catalog, label_set_id: str, *, force: bool = False) -> None:
+    """Delete a label set. Its labels stay as long as a job shows them.
+
+    Raises:
+        NotFound: unknown set.
+        StateConflict: a job that is not over uses it.
+    """
+    with catalog.write() as session:
+        row = claim(session, LabelSetRow, label_set_id)
+        if row is None:
+            raise NotFound(
+                f"There is no label set '{label_set_id[:80]}'. List them: GET /v1/label-sets."
+            )
+        if row.deleted_at is not None:
+            return
+        found = Dependents()
+        found.add_live(dependents.unfinished_jobs_naming(session, [row.id]))
+        found.add_others("/v1/schedules", "a schedule", _schedules_naming(session, row.id))
+        found.check(f"Label set '{row.id}'", force)
+        row.deleted_at = _now(session)
+
+
 def delete_label(catalog: Catalog, label_id: str, *, force: bool = False) -> None:
     """Delete a label. Jobs that show it keep their item, without the label.
 
@@ -184,6 +211,8 @@ def delete_label(catalog: Catalog, label_id: str, *, force: bool = False) -> Non
         found.add_live(dependents.unfinished_jobs_with(session, JobRow.id.in_(showing)))
         found.add_live(dependents.unfinished_jobs_naming(session, showing) if showing else [])
         found.add_others("/v1/jobs", "a job that shows it", showing[: dependents.NAMED])
+        holding = label_sets.sets_with_label(session, row.id, dependents.NAMED)
+        found.add_others("/v1/label-sets", "a label set that holds it", holding)
         found.check(f"Label '{row.id}'", force)
         row.deleted_at = _now(session)
         # Its name is free again: who makes this label once more makes a new one.

@@ -56,9 +56,15 @@ class Retention:
             "cut-off image sets",
             self._with(tombstones.delete_cut_off_sets, self.settings.receiving_hours * HOUR),
         )
+        yield (
+            "cut-off label sets",
+            self._with(tombstones.delete_cut_off_label_sets, self.settings.receiving_hours * HOUR),
+        )
         yield "rows of deleted jobs", tombstones.remove_behind_jobs
+        yield "entries of deleted label sets", tombstones.remove_behind_label_sets
         yield "entries of deleted image sets", tombstones.remove_behind_image_sets
         yield "annotations of deleted sets", tombstones.remove_behind_annotation_sets
+        yield "traces of deleted label sets", self._with(tombstones.remove_label_sets, kept)
         yield "traces of deleted labels", self._with(tombstones.remove_labels, kept)
         yield "traces of deleted jobs", self._with(tombstones.remove_jobs, kept)
         yield (

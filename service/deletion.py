@@ -10,7 +10,7 @@ from service.principals import Caller, Principal
 from service.state import ServiceState, State
 from storage.catalog.models import find_version
 from storage.catalog.owners import Owned, owner_of
-from storage.catalog.tables import AnnotationSetRow, ImageSetRow, JobRow
+from storage.catalog.tables import AnnotationSetRow, ImageSetRow, JobRow, LabelSetRow
 
 router = APIRouter(prefix="/v1", tags=["deletion"])
 Force = Annotated[
@@ -59,6 +59,13 @@ def delete_job(job_id: str, state: State, caller: Caller, force: Force = False) 
     _check_owner(state, caller, JobRow, job_id)
     deletion.delete_job(state.catalog, job_id, force=force)
     state.queue.wake()
+
+
+@router.delete("/label-sets/{label_set_id}", summary="Delete a label set", status_code=204)
+def delete_label_set(label_set_id: str, state: State, caller: Caller, force: Force = False) -> None:
+    """Its labels stay as long as a job shows them."""
+    _check_owner(state, caller, LabelSetRow, label_set_id)
+    deletion.delete_label_set(state.catalog, label_set_id, force=force)
 
 
 @router.delete("/labels/{label_id}", summary="Delete a label", status_code=204)

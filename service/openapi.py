@@ -193,6 +193,22 @@ ONTOLOGY_EXAMPLES: dict[str, Any] = {
         },
     }
 }
+LABEL_SET_EXAMPLES: dict[str, Any] = {
+    "surest": {
+        "summary": "The surest labels of a job, so that no class is lost, and those by people",
+        "value": {
+            "name": "night, first round",
+            "jobs": [_JOB],
+            "annotation_set": "ann_01J9Z3N6V1QG8T2B4C5D6E7F8G",
+            "selection": {
+                "min_quality": 0.8,
+                "max_images": 2000,
+                "balance": "classes",
+                "reviewed_weight": 2.0,
+            },
+        },
+    }
+}
 UPLOAD_EXAMPLES: dict[str, Any] = {
     "archive": {
         "summary": "A zip of 3 GB",

@@ -15,6 +15,7 @@ from selvage_client.resources.connections import AsyncConnections
 from selvage_client.resources.images import AsyncImages
 from selvage_client.resources.jobs import AsyncJobs
 from selvage_client.resources.keys import AsyncKeys
+from selvage_client.resources.label_sets import AsyncLabelSets
 from selvage_client.resources.labels import AsyncLabels
 from selvage_client.resources.models import AsyncModels
 from selvage_client.resources.ontologies import AsyncOntologies
@@ -48,6 +49,7 @@ class AsyncSelvage(AsyncImages, AsyncModels, AsyncJobs, AsyncLabels, AsyncInstal
         super().__init__(AsyncTransport(options, transport))
         self.connections = AsyncConnections(self._transport)
         self.keys = AsyncKeys(self._transport)
+        self.label_sets = AsyncLabelSets(self._transport)
         self.ontologies = AsyncOntologies(self._transport)
         self.pipelines = AsyncPipelines(self._transport)
         self.schedules = AsyncSchedules(self._transport)

@@ -14,6 +14,7 @@ from selvage_client.resources.connections import Connections
 from selvage_client.resources.images import Images
 from selvage_client.resources.jobs import Jobs
 from selvage_client.resources.keys import Keys
+from selvage_client.resources.label_sets import LabelSets
 from selvage_client.resources.labels import Labels
 from selvage_client.resources.models import Models
 from selvage_client.resources.ontologies import Ontologies
@@ -42,6 +43,7 @@ class Selvage(Images, Models, Jobs, Labels, Installation):
     Attributes:
         connections: places outside, with credentials.
         keys: API keys.
+        label_sets: frozen selections of labels.
         ontologies: classes, for Label Studio and CVAT as well.
         pipelines: configurations with a name.
         schedules: jobs by the clock.
@@ -63,6 +65,7 @@ class Selvage(Images, Models, Jobs, Labels, Installation):
         super().__init__(SyncTransport(options, transport))
         self.connections = Connections(self._transport)
         self.keys = Keys(self._transport)
+        self.label_sets = LabelSets(self._transport)
         self.ontologies = Ontologies(self._transport)
         self.pipelines = Pipelines(self._transport)
         self.schedules = Schedules(self._transport)

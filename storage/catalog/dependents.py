@@ -8,7 +8,14 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from api_schemas.jobs import DONE_STATUSES
-from storage.catalog.tables import AnnotationSetRow, JobItemRow, JobRow, ScheduleRow
+from storage.catalog.label_sets import sets_showing
+from storage.catalog.tables import (
+    AnnotationSetRow,
+    ImageSetEntryRow,
+    JobItemRow,
+    JobRow,
+    ScheduleRow,
+)
 
 NAMED = 10  # dependents that are told apart; the rest is "and more"
 
@@ -66,6 +73,14 @@ def annotation_sets_of(session: Session, image_set_id: str) -> list[AnnotationSe
         AnnotationSetRow.image_set_id == image_set_id, AnnotationSetRow.deleted_at.is_(None)
     )
     return list(session.scalars(query))
+
+
+def label_sets_on(session: Session, image_set_id: str) -> list[str]:
+    """Return ids of the label sets that hold images of an image set."""
+    digests = select(ImageSetEntryRow.image_digest).where(
+        ImageSetEntryRow.image_set_id == image_set_id
+    )
+    return sets_showing(session, digests, NAMED)
 
 
 def schedules_with(session: Session, asks_for: Callable[[dict[str, Any]], bool]) -> list[str]:

@@ -3,9 +3,9 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from storage.catalog.tables import AnnotationSetRow, ImageSetRow, JobRow
+from storage.catalog.tables import AnnotationSetRow, ImageSetRow, JobRow, LabelSetRow
 
-Owned = type[ImageSetRow] | type[AnnotationSetRow] | type[JobRow]
+Owned = type[ImageSetRow] | type[AnnotationSetRow] | type[JobRow] | type[LabelSetRow]
 
 
 def owner_of(session: Session, table: Owned, row_id: str) -> str | None:

@@ -15,6 +15,7 @@ from storage.catalog.tables import (
     JobItemRow,
     JobRow,
     LabelRow,
+    LabelSetEntryRow,
     ModelVersionRow,
     UploadRow,
 )
@@ -58,6 +59,7 @@ def _image_is_used() -> ColumnElement[bool]:
         exists().where(JobItemRow.image_digest == ImageRow.digest),
         exists().where(AnnotationRow.image_digest == ImageRow.digest),
         exists().where(LabelRow.image_digest == ImageRow.digest),
+        exists().where(LabelSetEntryRow.image_digest == ImageRow.digest),
     )
 
 
@@ -70,7 +72,10 @@ def _labels(names: list[str]) -> list[Select[Any]]:
 
 
 def _label_is_shown() -> ColumnElement[bool]:
-    return exists().where(JobItemRow.label_id == LabelRow.id)
+    return or_(
+        exists().where(JobItemRow.label_id == LabelRow.id),
+        exists().where(LabelSetEntryRow.label_id == LabelRow.id),
+    )
 
 
 def _evidence(names: list[str], evidence_seconds: float) -> Select[Any]:
@@ -127,8 +132,13 @@ _QUERIES: Final[dict[str, Callable[[list[str]], list[Select[Any]]]]] = {
 
 
 def _annotations(session: Session, keys: Iterable[str]) -> set[str]:
-    query = select(AnnotationRow.object_key).where(AnnotationRow.object_key.in_(list(keys)))
-    return set(session.scalars(query))
+    wanted = list(keys)
+    found: set[str] = set()
+    for column in (AnnotationRow.object_key, LabelSetEntryRow.annotation_key):
+        found.update(
+            key for key in session.scalars(select(column).where(column.in_(wanted))) if key
+        )
+    return found
 
 
 def _worklists(session: Session, keys: Iterable[str]) -> set[str]:

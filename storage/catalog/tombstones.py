@@ -23,6 +23,8 @@ from storage.catalog.tables import (
     JobItemRow,
     JobRow,
     LabelRow,
+    LabelSetEntryRow,
+    LabelSetRow,
     ScheduleTickRow,
 )
 
@@ -102,8 +104,19 @@ def remove_behind_annotation_sets(session: Session) -> int:
     return 0
 
 
+def remove_behind_label_sets(session: Session) -> int:
+    """Entries of deleted label sets."""
+    deleted = select(LabelSetRow.id).where(
+        LabelSetRow.deleted_at.is_not(None),
+        exists().where(LabelSetEntryRow.label_set_id == LabelSetRow.id),
+    )
+    for set_id in session.scalars(deleted.limit(1)):
+        return _delete_some(session, LabelSetEntryRow, LabelSetEntryRow.label_set_id == set_id)
+    return 0
+
+
 def remove_labels(session: Session, seconds: float) -> int:
-    """Labels that were deleted so long ago; items that show them lose their reference first."""
+    """Labels that were deleted so long ago; what shows them loses its reference first."""
     old = (
         select(LabelRow.id)
         .where(LabelRow.deleted_at.is_not(None), _older(LabelRow.deleted_at, seconds))
@@ -119,6 +132,19 @@ def remove_labels(session: Session, seconds: float) -> int:
         session.execute(
             update(JobItemRow)
             .where(tuple_(JobItemRow.job_id, JobItemRow.position).in_([tuple(r) for r in rows]))
+            .values(label_id=None)
+            .execution_options(synchronize_session=False)
+        )
+        return len(rows)
+    held = select(LabelSetEntryRow.label_set_id, LabelSetEntryRow.position).where(
+        LabelSetEntryRow.label_id.in_(found)
+    )
+    rows = session.execute(held.limit(BATCH_ROWS)).all()
+    if rows:
+        key = tuple_(LabelSetEntryRow.label_set_id, LabelSetEntryRow.position)
+        session.execute(
+            update(LabelSetEntryRow)
+            .where(key.in_([tuple(r) for r in rows]))
             .values(label_id=None)
             .execution_options(synchronize_session=False)
         )
@@ -160,6 +186,17 @@ def remove_annotation_sets(session: Session, seconds: float) -> int:
         AnnotationSetRow.deleted_at.is_not(None),
         _older(AnnotationSetRow.deleted_at, seconds),
         ~exists().where(AnnotationRow.annotation_set_id == AnnotationSetRow.id),
+    )
+
+
+def remove_label_sets(session: Session, seconds: float) -> int:
+    """Deleted label sets with nothing behind them."""
+    return _delete_some(
+        session,
+        LabelSetRow,
+        LabelSetRow.deleted_at.is_not(None),
+        _older(LabelSetRow.deleted_at, seconds),
+        ~exists().where(LabelSetEntryRow.label_set_id == LabelSetRow.id),
     )
 
 
@@ -206,6 +243,26 @@ def delete_cut_off_sets(session: Session, seconds: float) -> int:
     return int(result.rowcount)
 
 
+def delete_cut_off_label_sets(session: Session, seconds: float) -> int:
+    """Declare label sets deleted whose freezing nobody has gone on with for so long."""
+    chosen = (
+        select(LabelSetRow.id)
+        .where(
+            LabelSetRow.status == "freezing",
+            LabelSetRow.deleted_at.is_(None),
+            _older(LabelSetRow.touched_at, seconds),
+        )
+        .limit(BATCH_ROWS)
+    )
+    result: Any = session.execute(
+        update(LabelSetRow)
+        .where(LabelSetRow.id.in_(chosen))
+        .values(deleted_at=db_now())
+        .execution_options(synchronize_session=False)
+    )
+    return int(result.rowcount)
+
+
 def old_jobs(session: Session, seconds: float) -> Sequence[str]:
     """Return ids of jobs that have been over for so long."""
     query = (
@@ -243,16 +300,20 @@ def old_image_sets(session: Session, seconds: float) -> Sequence[str]:
 
 
 def old_labels(session: Session, seconds: float) -> Sequence[str]:
-    """Return ids of labels of this age that no job shows which ended later, or has yet to end."""
+    """Return ids of labels of this age that no label set holds.
+
+    Nor those that a job shows which ended later, or has yet to end.
+    """
     shown = (
         exists()
         .where(JobItemRow.label_id == LabelRow.id)
         .where(JobItemRow.job_id == JobRow.id, JobRow.deleted_at.is_(None))
         .where(or_(JobRow.status.not_in(DONE_STATUSES), JobRow.finished_at >= db_now() - seconds))
     )
+    held = exists().where(LabelSetEntryRow.label_id == LabelRow.id)
     query = (
         select(LabelRow.id)
-        .where(LabelRow.deleted_at.is_(None), _older(LabelRow.created_at, seconds), ~shown)
+        .where(LabelRow.deleted_at.is_(None), _older(LabelRow.created_at, seconds), ~shown, ~held)
         .order_by(LabelRow.id)
         .limit(BATCH_ROWS)
     )

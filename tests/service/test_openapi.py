@@ -42,6 +42,8 @@ OPERATIONS = {
     "POST /v1/schedules", "GET /v1/schedules", "GET /v1/schedules/{schedule_id}",
     "PATCH /v1/schedules/{schedule_id}", "DELETE /v1/schedules/{schedule_id}",
     "POST /v1/schedules/{schedule_id}:pause", "POST /v1/schedules/{schedule_id}:resume",
+    "POST /v1/label-sets", "GET /v1/label-sets", "GET /v1/label-sets/{label_set_id}",
+    "GET /v1/label-sets/{label_set_id}/entries", "DELETE /v1/label-sets/{label_set_id}",
     "POST /v1/schedules/{schedule_id}:run", "GET /v1/schedules/{schedule_id}/ticks",
 }  # fmt: skip
 

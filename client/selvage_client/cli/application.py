@@ -9,6 +9,7 @@ from selvage_client.cli import (
     image_sets,
     jobs,
     label,
+    label_sets,
     models,
     pipelines,
     schedules,
@@ -42,6 +43,7 @@ def build_app() -> typer.Typer:
     system.register(app)
     app.add_typer(models.group(), name="models")
     app.add_typer(image_sets.group(), name="image-sets")
+    app.add_typer(label_sets.group(), name="label-sets")
     app.add_typer(connections.group(), name="connections")
     app.add_typer(pipelines.group(), name="pipelines")
     app.add_typer(schedules.group(), name="schedules")

@@ -20,6 +20,7 @@ from storage.catalog.tables.jobs import (
     ScheduleRow,
     ScheduleTickRow,
 )
+from storage.catalog.tables.label_sets import LabelSetEntryRow, LabelSetRow
 from storage.catalog.tables.models import (
     ModelRow,
     ModelVersionRow,
@@ -48,6 +49,8 @@ __all__ = [
     "JobRow",
     "LOCAL",
     "LabelRow",
+    "LabelSetEntryRow",
+    "LabelSetRow",
     "LockRow",
     "ModelRow",
     "ModelVersionRow",

@@ -245,3 +245,27 @@ def test_the_service_and_the_key(
     refused = run("quota", code=1)
     assert "characters that no key has" in refused.stderr
     assert "sv_\u00fc" not in refused.output
+
+
+def test_label_sets_are_frozen_shown_and_deleted(
+    run: Run, sqlite_site: Installation, image_folder: Path, tmp_path: Path
+) -> None:
+    sqlite_site.add_tiny_model(tmp_path / "tiny")
+    job = run("submit", image_folder, "-m", "tiny").stdout.strip()
+    sqlite_site.settle()
+    assert "No label set yet" in run("label-sets", "list").stdout
+    made = run("label-sets", "create", job, "--max-images", 1, "--balance", "--name", "a").stdout
+    made = made.strip()
+    shown = run("label-sets", "show", made).stdout
+    for text in ("1, 0 of them labelled by people", job, "kept pixels"):
+        assert text in shown
+    assert json.loads(run("label-sets", "show", made, "--json").stdout)["images"] == 1
+    assert made in run("label-sets", "list").stdout
+    chosen = tmp_path / "selection.json"
+    chosen.write_text('{"min_quality": 1.0}')
+    refused = run("label-sets", "create", job, "--selection", chosen, code=1)
+    assert "No label of these jobs meets" in refused.stderr
+    both = run("label-sets", "create", job, "--selection", chosen, "--balance", code=1)
+    assert "either --selection" in both.stderr
+    assert "is deleted" in run("label-sets", "delete", made).stdout
+    assert "was deleted" in run("label-sets", "show", made, code=1).stderr
