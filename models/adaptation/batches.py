@@ -10,9 +10,10 @@ from torch import Tensor
 from models.adaptation.augmentation import Views, strongly_augmented, weakly_augmented
 from models.adaptation.class_mix import Donors
 from models.adaptation.config import Recipe
-from models.adaptation.data import SourceSamples, TargetSamples
+from models.adaptation.data import LabelMap, SourceSamples, TargetSample, TargetSamples
 from models.adaptation.randomness import keyed_rng
 from models.adaptation.rare_classes import RareClassSampler, class_pixels
+from models.adaptation.region_masks import rejected_mask
 from models.adaptation.terms import SourceBatch, TargetBatch
 from models.ontology import IGNORE_LABEL
 
@@ -86,7 +87,7 @@ class BatchSource:
             sample = self._target[int(order[number])]
             rng = keyed_rng(self._seed, "target-view", step, place)
             samples.append(sample)
-            views.append(self._view(sample.image, sample.label, sample.confidence, rng, None))
+            views.append(self._view(sample.image, sample.label, _with_rejected(sample), rng, None))
         return TargetBatch(
             ids=tuple(sample.id for sample in samples),
             images=self._images(views),
@@ -94,6 +95,7 @@ class BatchSource:
             reliability=self._reliability(views),
             image_weights=torch.tensor([s.weight for s in samples], device=self._device).float(),
             reviewed=torch.tensor([s.reviewed for s in samples], device=self._device),
+            rejected=self._rejected(views),
         )
 
     def _source_batch(self, step: int, places: tuple[int, ...]) -> SourceBatch:
@@ -152,3 +154,17 @@ class BatchSource:
         confidence = np.stack([view.confidence for view in views]).astype(np.float32) / 255
         confidence[np.stack([view.label for view in views]) == IGNORE_LABEL] = 0
         return torch.from_numpy(confidence).to(self._device)
+
+    def _rejected(self, views: Sequence[Views]) -> Tensor:
+        """Pixels of rejected regions, see `_with_rejected`."""
+        marked = [(v.label == IGNORE_LABEL) & (v.confidence > 0) for v in views]
+        return torch.from_numpy(np.stack(marked)).to(self._device)
+
+
+def _with_rejected(sample: TargetSample) -> LabelMap:
+    """The confidence of a label; of pixels without one, 1 in rejected regions and 0 elsewhere.
+
+    So that what was rejected is cropped and mirrored with the rest.
+    """
+    rejected = rejected_mask(sample.regions, sample.label.shape)
+    return np.where(sample.label == IGNORE_LABEL, rejected, sample.confidence).astype(np.uint8)

@@ -14,27 +14,20 @@ class Projection(nn.Module):
     Args:
         feature_channels: C.
         channels: d; 0 leaves the features as they are.
-        generator: draws the first weights.
         momentum: of the slow copy.
     """
 
     slow_weight: Tensor
     updates: Tensor
 
-    def __init__(
-        self,
-        feature_channels: int,
-        channels: int,
-        generator: torch.Generator,
-        momentum: float = 0.99,
-    ) -> None:
+    def __init__(self, feature_channels: int, channels: int, momentum: float = 0.99) -> None:
         super().__init__()
         self.momentum = momentum
         self.weight: nn.Parameter | None = None
         self.channels = channels or feature_channels
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         if channels:
-            drawn = torch.randn(channels, feature_channels, generator=generator)
+            drawn = torch.randn(channels, feature_channels)
             self.weight = nn.Parameter(drawn / feature_channels**0.5)
             self.register_buffer("slow_weight", self.weight.detach().clone())
 

@@ -7,11 +7,24 @@ from typing import Any
 import torch
 
 from models.adaptation.config import Recipe
+from models.adaptation.connectivity_term import Connectivity, ConnectivitySettings
+from models.adaptation.prototypes_settings import PrototypesSettings
+from models.adaptation.prototypes_term import Prototypes
+from models.adaptation.pull_term import Pull, PullSettings
 from models.adaptation.randomness import keyed_rng
+from models.adaptation.rmm_settings import RmmSettings
+from models.adaptation.rmm_term import Rmm
+from models.adaptation.style_ce_term import StyleCrossEntropy, StyleCrossEntropySettings
 from models.adaptation.terms import LossTerm, TermContext, TermKind
 from models.errors import ConfigError
 
-TERM_KINDS: Mapping[str, TermKind] = {}
+TERM_KINDS: Mapping[str, TermKind] = {
+    "style_ce": TermKind(StyleCrossEntropySettings, StyleCrossEntropy),
+    "pull": TermKind(PullSettings, Pull),
+    "prototypes": TermKind(PrototypesSettings, Prototypes),
+    "rmm": TermKind(RmmSettings, Rmm),
+    "connectivity": TermKind(ConnectivitySettings, Connectivity),
+}
 """One line for each method; they are built and asked in this order."""
 
 

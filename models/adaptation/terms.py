@@ -72,6 +72,7 @@ class TargetBatch:
         reliability: r of these labels in [0, 1], float32 [B, H, W]; 0 where ignored.
         image_weights: float32 [B], of the label set.
         reviewed: whether people have looked at the label, bool [B].
+        rejected: pixels of regions that the label path rejected, bool [B, H, W].
     """
 
     ids: tuple[str, ...]
@@ -80,6 +81,7 @@ class TargetBatch:
     reliability: Tensor
     image_weights: Tensor
     reviewed: Tensor
+    rejected: Tensor
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ equation 3. Colour statistics: Reinhard et al., "Color Transfer between Images" 
 Images are float [B, 3, H, W], RGB in [0, 1]; source i takes the style of target i.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -15,7 +16,13 @@ ENGINES: Final = ("identity", "fourier", "colour", "both")
 _LEAST_DEVIATION: Final = 1e-3
 
 
-def translated(source: Tensor, target: Tensor, engine: str, window_share: float) -> Tensor:
+def translated(
+    source: Tensor,
+    target: Tensor,
+    engine: str,
+    window_share: float,
+    places: Sequence[int] | None = None,
+) -> Tensor:
     """Source images in the style of the target images, clipped to [0, 1]; without gradients.
 
     Args:
@@ -23,6 +30,7 @@ def translated(source: Tensor, target: Tensor, engine: str, window_share: float)
         engine: "identity", "fourier", "colour", or "both": images of even place by Fourier
             amplitude, the others by colour statistics.
         window_share: beta of `fourier_mixed`.
+        places: of the images in the batch of all processes; 0 and up if None.
 
     Raises:
         ValueError: the engine is not known, or shapes differ.
@@ -40,8 +48,9 @@ def translated(source: Tensor, target: Tensor, engine: str, window_share: float)
         if engine == "colour":
             return by_colour
         by_fourier = fourier_mixed(source, target, window_share).clamp(0, 1)
-        even = torch.arange(len(source), device=source.device)[:, None, None, None] % 2 == 0
-        return torch.where(even, by_fourier, by_colour)
+        even = [place % 2 == 0 for place in places or range(len(source))]
+        chosen = torch.tensor(even, device=source.device)[:, None, None, None]
+        return torch.where(chosen, by_fourier, by_colour)
 
 
 def fourier_mixed(source: Tensor, target: Tensor, window_share: float) -> Tensor:

@@ -38,6 +38,10 @@ class AuxiliaryHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Probabilities, float [B, K, h, w], of features [B, C, h, w]."""
+        return self.logits(features).softmax(1)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """As `forward`, before the softmax."""
         mean, scale = self.feature_mean[:, None, None], self.feature_scale[:, None, None]
         logits: Tensor = self.layers((features - mean) / scale)
-        return logits.softmax(1)
+        return logits

@@ -21,6 +21,7 @@ def target(weight: float = 1.0, reviewed: bool = False) -> TargetBatch:
         reliability=RELIABILITY,
         image_weights=torch.tensor([weight]),
         reviewed=torch.tensor([reviewed]),
+        rejected=torch.zeros(FROZEN.shape, dtype=torch.bool),
     )
 
 
