@@ -30,20 +30,20 @@ class PlattScaling:
         return sigmoid(self.scale * logits + self.shift)
 
 
-def fit_platt(logits: Floats, right: Bools, weights: Floats | None = None) -> PlattScaling:
+def fit_platt(logits: Floats, right: Bools | Floats, weights: Floats | None = None) -> PlattScaling:
     """Scale and shift of highest likelihood, by Newton's method.
 
     Args:
         logits: scores (N,).
-        right: whether each was right (N,).
+        right: whether each was right, or how probably it was, 0 to 1 (N,).
         weights: of each (N,); None counts all alike.
 
     Raises:
         ValueError: all are right, or all are wrong, so that no finite fit exists.
     """
-    if right.all() or not right.any():
-        raise ValueError("calibration needs right and wrong examples")
     x, y = logits.astype(np.float64), right.astype(np.float64)
+    if y.min() >= 1 or y.max() <= 0:
+        raise ValueError("calibration needs right and wrong examples")
     w = np.ones(len(x)) if weights is None else weights.astype(np.float64)
     design = np.stack([x, np.ones_like(x)], 1)
     found = np.array([1.0, 0.0])

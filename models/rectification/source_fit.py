@@ -57,8 +57,11 @@ class SourceFitSettings:
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
 
+Floats = npt.NDArray[np.float32]
+
+
 class TooFewImages(ValueError):
-    """There are not enough labelled images to fit on some and calibrate on others."""
+    """There are not enough images to fit on some and calibrate on others."""
 
     code = "too-few-images"
 
@@ -105,6 +108,7 @@ def fit_on_views(
     views: Sequence[LabelledView],
     images: int,
     settings: SourceFitSettings,
+    calibrated: bool = True,
 ) -> tuple[Rectifier, dict[str, Any]]:
     """The second half of `fit_rectifier`: the same answer and errors.
 
@@ -113,10 +117,11 @@ def fit_on_views(
         views: of `labelled_views`.
         images: how many images they are of.
         settings: how the field is fitted.
+        calibrated: whether the classes of the views are the true ones.
     """
     if images < _LEAST_IMAGES:
         raise TooFewImages(
-            f"{images} labelled images are too few, give {_LEAST_IMAGES} or more: a part of them "
+            f"{images} images are too few, give {_LEAST_IMAGES} or more: a part of them "
             "calibrates and is not fitted on"
         )
     wrong = _wrong_of_class(views, model.ontology.num_classes)
@@ -124,6 +129,8 @@ def fit_on_views(
         raise NoErrors(
             f"the model is wrong at {wrong.sum()} of the points looked at, in all styles; give "
             "images that it was not trained on"
+            if calibrated
+            else f"changes of the images change the label at {wrong.sum()} of the points looked at"
         )
     fitted, held_out = _split(views, images, settings)
     first = views[0].given
@@ -131,15 +138,15 @@ def fit_on_views(
     sizes = {"agreement": first.agreement is not None, **settings.shape}
     shape = FieldShape(first.features.shape[1], model.ontology.num_classes, **sizes)
     trained = train_field(fitted, shape, settings.training)
-    logits, right, p_max = _answers(trained, held_out)
+    logits, p_max, right, expected = _answers(trained, held_out)
     rectifier = Rectifier(
         trained.field.requires_grad_(False),
         None if trained.auxiliary is None else trained.auxiliary.requires_grad_(False),
         float(trained.confidence_gain.detach()),
-        _calibration(logits, right),
+        _calibration(logits, expected),
         tuple(c.name for c in model.ontology.classes),
         weights_digest(model),
-        calibrated=True,
+        calibrated=calibrated,
         agreement_gain=_number(trained.agreement_gain),
     )
     figures = {
@@ -176,24 +183,45 @@ def labelled_views(
         for style in range(settings.styles)
     ]
     generator = torch.Generator().manual_seed(seed)
-    rng = np.random.default_rng([seed, 1])
-    kept: list[LabelledView] = []
-    seen = images = taken = 0
+    kept = Reservoir(settings.most_bytes, np.random.default_rng([seed, 1]))
+    images = 0
     for image, (_, pixels, truth) in enumerate(chain(shown, stream)):
         images += 1
         for style, predictor in enumerate(predictors):
             view = _view(predictor, _styled(pixels, seed, style), truth, image, settings, generator)
-            if view is None:
-                continue
-            seen += 1
-            if taken + view.nbytes <= settings.most_bytes or not kept:
-                kept.append(view)
-                taken += view.nbytes
-            elif (place := int(rng.integers(seen))) < len(kept):
-                # A reservoir: of all views seen so far each is kept with the same chance.
-                taken += view.nbytes - kept[place].nbytes
-                kept[place] = view
-    return sorted(kept, key=lambda view: view.image), images
+            kept.offer(view)
+    return kept.views, images
+
+
+class Reservoir:
+    """Views that take no more memory than allowed; each of all is kept with the same chance.
+
+    Args:
+        most_bytes: of their maps and points; the first view is kept whatever it takes.
+        rng: draws which of them gives way.
+    """
+
+    def __init__(self, most_bytes: int, rng: np.random.Generator) -> None:
+        self._most_bytes, self._rng = most_bytes, rng
+        self._kept: list[LabelledView] = []
+        self._seen = self._taken = 0
+
+    @property
+    def views(self) -> list[LabelledView]:
+        """What was kept, in the order of the images."""
+        return sorted(self._kept, key=lambda view: view.image)
+
+    def offer(self, view: LabelledView) -> None:
+        """Keep it, in the place of another or beside them, or drop it; all the same without points."""
+        if not len(view.true):
+            return
+        self._seen += 1
+        if self._taken + view.nbytes <= self._most_bytes or not self._kept:
+            self._kept.append(view)
+            self._taken += view.nbytes
+        elif (place := int(self._rng.integers(self._seen))) < len(self._kept):
+            self._taken += view.nbytes - self._kept[place].nbytes
+            self._kept[place] = view
 
 
 def _view(
@@ -203,10 +231,9 @@ def _view(
     number: int,
     settings: SourceFitSettings,
     generator: torch.Generator,
-) -> LabelledView | None:
+) -> LabelledView:
     ((_, prediction),) = predictor.predict([image])
-    view = labelled_view(prediction, truth, number, settings.points, generator)
-    return view if len(view.true) else None
+    return labelled_view(prediction, truth, number, settings.points, generator)
 
 
 def _styled(image: RgbImage, seed: int, style: int) -> RgbImage:
@@ -240,23 +267,29 @@ def _split(
 
 def _answers(
     trained: FieldInTraining, views: Sequence[LabelledView]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
-    """Logits, whether right, and max-softmax at points drawn from whole images."""
-    logits, right, p_max = [], [], []
+) -> tuple[Floats, Floats, npt.NDArray[np.bool_], Floats]:
+    """Logits, max-softmax, whether right and what r should be, at points of whole images."""
+    logits, p_max, right, expected = [], [], [], []
     points = max(1, _EVALUATED_POINTS // max(1, len(views)))
     with torch.inference_mode():
         for view in views:
             part = view.take(np.flatnonzero(view.uniform)[:points])
             logits.append(trained.logits(part).numpy())
-            right.append(part.right)
             p_max.append(part.p_max)
-    return np.concatenate(logits), np.concatenate(right), np.concatenate(p_max)
+            right.append(part.right)
+            expected.append(part.expected)
+    return (
+        np.concatenate(logits),
+        np.concatenate(p_max),
+        np.concatenate(right),
+        np.concatenate(expected),
+    )
 
 
-def _calibration(logits: npt.NDArray[np.float32], right: npt.NDArray[np.bool_]) -> PlattScaling:
-    if right.all() or not right.any():
+def _calibration(logits: Floats, expected: Floats) -> PlattScaling:
+    if expected.min() >= 1 or expected.max() <= 0:
         raise NoErrors("the images that calibrate hold no wrong pixel, or no right one")
-    found = fit_platt(logits, right)
+    found = fit_platt(logits, expected)
     if found.scale <= 0:
         raise NoErrors(
             "what was learnt does not hold on the images that calibrate: r is no better "

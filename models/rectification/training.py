@@ -86,8 +86,8 @@ class FieldInTraining(nn.Module):
     def loss(self, view: LabelledView, mixture_weight: float) -> Tensor:
         """The loss over the points of a view, a scalar."""
         logits = self.logits(view)
-        right = torch.from_numpy(view.right)
-        anchor = F.binary_cross_entropy_with_logits(logits, right.float())
+        expected = torch.from_numpy(view.expected)
+        anchor = F.binary_cross_entropy_with_logits(logits, expected)
         if self.auxiliary is None:
             return anchor
         given, points = _floats(view.given), torch.from_numpy(view.points_yx_px)

@@ -1,4 +1,4 @@
-"""What a rectifier is fitted on: predictions of labelled images under changed styles, at points."""
+"""What a rectifier is fitted on: predictions of images under changed styles, at points."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,8 @@ class LabelledView:
         agreement: of several looks, see `Prediction`; of a single one `p_max`, float32 (Q,).
         predicted, true: classes there, uint8 (Q,).
         image: number of the image, in the order given.
+        trust: how probably the predicted class is right, float32 (Q,), where the true one is not
+            known and `true` is a guess; None where it is.
     """
 
     given: FieldInput
@@ -36,6 +38,12 @@ class LabelledView:
     predicted: npt.NDArray[np.uint8]
     true: npt.NDArray[np.uint8]
     image: int
+    trust: npt.NDArray[np.float32] | None = None
+
+    @property
+    def expected(self) -> npt.NDArray[np.float32]:
+        """What r should be at each point: 0 or 1 where the true class is known, float32 (Q,)."""
+        return self.right.astype(np.float32) if self.trust is None else self.trust
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
@@ -59,6 +67,7 @@ class LabelledView:
             self.predicted[rows],
             self.true[rows],
             self.image,
+            None if self.trust is None else self.trust[rows],
         )
 
 
@@ -68,6 +77,7 @@ def labelled_view(
     image: int,
     points: int,
     generator: torch.Generator,
+    trust: npt.NDArray[np.float32] | None = None,
 ) -> LabelledView:
     """The prediction of an image at random points; those without a true class are left out.
 
@@ -77,6 +87,7 @@ def labelled_view(
         image: number of the image.
         points: how many are drawn, half of them near an edge of the prediction.
         generator: draws them.
+        trust: float32 (H, W), where `truth` is a guess.
     """
     detail = prediction.detail
     assert detail is not None
@@ -103,5 +114,6 @@ def labelled_view(
         values(prediction.label),
         values(truth),
         image,
+        None if trust is None else values(trust),
     )
     return view.take(np.flatnonzero(view.true != IGNORE_LABEL))

@@ -66,7 +66,7 @@ def test_views_take_no_more_memory_than_allowed():
 
 
 def test_too_few_images():
-    with pytest.raises(TooFewImages, match="3 labelled images"):
+    with pytest.raises(TooFewImages, match="3 images"):
         fit_rectifier(ColourModel(), [picture(s) for s in range(3)], PredictConfig())
 
 
@@ -82,6 +82,6 @@ def test_no_errors_to_learn_from():
 def test_what_does_not_hold_on_other_images_is_not_taken():
     logits = np.linspace(-2, 2, 200).astype(np.float32)
     with pytest.raises(NoErrors, match="no better"):
-        _calibration(logits, logits < 0.1)
+        _calibration(logits, (logits < 0.1).astype(np.float32))
     with pytest.raises(NoErrors, match="no wrong pixel"):
-        _calibration(logits, np.ones(200, bool))
+        _calibration(logits, np.ones(200, np.float32))
