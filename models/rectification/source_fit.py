@@ -212,7 +212,7 @@ class Reservoir:
         return sorted(self._kept, key=lambda view: view.image)
 
     def offer(self, view: LabelledView) -> None:
-        """Keep it, in the place of another or beside them, or drop it; all the same without points."""
+        """Keep it, put it in the place of another, or drop it, as one without points."""
         if not len(view.true):
             return
         self._seen += 1

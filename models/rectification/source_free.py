@@ -198,7 +198,7 @@ def most_said(labels: Label, num_classes: int) -> Label:
     """
     votes = np.stack([(labels == k).sum(0, dtype=np.float32) for k in range(num_classes)])
     np.put_along_axis(votes, labels[:1].astype(np.int64), _first_counts_more(votes, labels), 0)
-    return votes.argmax(0).astype(np.uint8)
+    return np.asarray(votes.argmax(0), np.uint8)
 
 
 def _first_counts_more(votes: npt.NDArray[np.float32], labels: Label) -> npt.NDArray[np.float32]:

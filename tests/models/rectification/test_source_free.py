@@ -83,16 +83,14 @@ def test_it_mistrusts_what_changes_turn_over():
     rectifier, figures = fit_source_free(model, images(24), PredictConfig(), settings=SETTINGS)
     assert rectifier.calibrated is False
     assert figures["images"] == 24
-    counts = {"r": 0, "max_softmax": 0}
+    counts = {name: np.zeros((2, 256), np.int64) for name in ("r", "max_softmax")}
     for seed in range(100, 106):
         _, image, truth = picture(seed)
         ((_, before),) = Predictor(model, PredictConfig(), with_detail=True).predict([image])
         after = rectify(before, rectifier, RectifyConfig(relabel=False))
         for name, values in (("r", after.p_max), ("max_softmax", before.p_max)):
             level = np.rint(values * 255).astype(np.uint8)
-            counts[name] = counts[name] + over_classes(
-                reliability_counts(before.label, level, truth, 2)
-            )
+            counts[name] += over_classes(reliability_counts(before.label, level, truth, 2))
     assert auroc(counts["r"]) > 0.9
     assert auroc(counts["r"]) > auroc(counts["max_softmax"])
 
