@@ -11,6 +11,7 @@ from rich.progress import track
 from benchmarks.rounds.data import ImageSet
 from models.adaptation.augmentation import strongly_augmented, weakly_augmented
 from models.adaptation.config import Recipe
+from models.adaptation.data import SourceSample
 from models.adaptation.losses import labelled_loss
 from models.adaptation.randomness import keyed_rng
 from models.adaptation.rare_classes import RareClassSampler, class_pixels
@@ -43,7 +44,8 @@ def train_supervised(
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=learning_rate, weight_decay=recipe.weight_decay
     )
-    pixels = class_pixels(data.labels, network.num_classes)
+    samples = (SourceSample(name, *data[index]) for index, name in enumerate(data.ids))
+    pixels = class_pixels(samples, network.num_classes)
     sampler = RareClassSampler(pixels, recipe.rare_class_temperature)
     places = tuple(range(images_in_a_step))
     for step in track(range(steps), description="train with labels"):

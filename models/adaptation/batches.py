@@ -4,15 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from models.adaptation.augmentation import Views, strongly_augmented, weakly_augmented
 from models.adaptation.class_mix import Donors
 from models.adaptation.config import Recipe
-from models.adaptation.data import LabelMap, SourceSamples, TargetSample, TargetSamples
+from models.adaptation.data import (
+    LabelMap,
+    RgbImage,
+    SourceSamples,
+    TargetSample,
+    TargetSamples,
+)
 from models.adaptation.randomness import keyed_rng
-from models.adaptation.rare_classes import RareClassSampler, class_pixels
+from models.adaptation.rare_classes import RareClassSampler
 from models.adaptation.region_masks import rejected_mask
 from models.adaptation.terms import SourceBatch, TargetBatch
 from models.ontology import IGNORE_LABEL
@@ -45,7 +52,7 @@ class BatchSource:
         source: labelled images, or None.
         target: at least one image.
         recipe: sizes, augmentation, temperature.
-        num_classes: K.
+        donor_pixels: `class_pixels` of the source, of the target where there is no source.
         seed: of the run.
         device: to which batches are moved.
     """
@@ -55,16 +62,13 @@ class BatchSource:
         source: SourceSamples | None,
         target: TargetSamples,
         recipe: Recipe,
-        num_classes: int,
+        donor_pixels: npt.NDArray[np.int64],
         seed: int,
         device: torch.device,
     ) -> None:
         self._source, self._target = source, target
         self._recipe, self._seed, self._device = recipe, seed, device
-        chosen: SourceSamples | TargetSamples = target if source is None else source
-        labels = (chosen[index].label for index in range(len(chosen)))
-        self.class_pixels = class_pixels(labels, num_classes)
-        self._sampler = RareClassSampler(self.class_pixels, recipe.rare_class_temperature)
+        self._sampler = RareClassSampler(donor_pixels, recipe.rare_class_temperature)
 
     def batch(self, step: int, rank: int, processes: int) -> Batch:
         """The samples of a step for one of several processes."""
@@ -129,9 +133,9 @@ class BatchSource:
 
     def _view(
         self,
-        image: np.ndarray,
-        label: np.ndarray,
-        confidence: np.ndarray,
+        image: RgbImage,
+        label: LabelMap,
+        confidence: LabelMap,
         rng: np.random.Generator,
         wanted: int | None,
     ) -> Views:

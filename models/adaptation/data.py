@@ -1,7 +1,8 @@
 """The samples that a run trains on. Anything indexable will do: a folder, a list in memory."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,17 +49,30 @@ class TargetSample:
     reviewed: bool = False
 
 
-class SourceSamples(Protocol):
-    """Labelled images of the source domain; asking twice for a sample gives the same."""
+Sample = TypeVar("Sample")
+Sample_co = TypeVar("Sample_co", covariant=True)
+
+
+class Samples(Protocol[Sample_co]):
+    """A list will do, or a folder; asking twice for a sample gives the same."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> SourceSample: ...
+    def __getitem__(self, index: int, /) -> Sample_co: ...
 
 
-class TargetSamples(Protocol):
-    """Images of the target domain with the frozen label set of the round."""
+SourceSamples = Samples[SourceSample]
+TargetSamples = Samples[TargetSample]
 
-    def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> TargetSample: ...
+def nothing() -> None:
+    """Does nothing."""
+
+
+def all_of(
+    samples: Samples[Sample], before_sample: Callable[[], None] = nothing
+) -> Iterator[Sample]:
+    """Every sample in order; `before_sample` is called before each, and may raise."""
+    for index in range(len(samples)):
+        before_sample()
+        yield samples[index]

@@ -31,6 +31,14 @@ def summed(values: Tensor) -> Tensor:
     return total
 
 
+def any_of_all(here: bool) -> bool:
+    """Whether it is so in any process; all get the same answer."""
+    if process_count() == 1:
+        return here
+    device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
+    return bool(summed(torch.tensor(float(here), device=device)) > 0)
+
+
 def mean_over_all(local_sum: Tensor, local_count: Tensor) -> Tensor:
     """This process's share of a mean over the pixels of all processes.
 

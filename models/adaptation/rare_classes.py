@@ -5,6 +5,7 @@ share of class c of all labelled pixels; then an image that holds c, each with t
 """
 
 from collections.abc import Iterable
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +15,18 @@ from models.ontology import IGNORE_LABEL
 _LEAST_PIXELS = 16
 
 
-def class_pixels(
-    labels: Iterable[npt.NDArray[np.uint8]], num_classes: int
-) -> npt.NDArray[np.int64]:
+class Labelled(Protocol):
+    """Anything with a label."""
+
+    @property
+    def label(self) -> npt.NDArray[np.uint8]: ...
+
+
+def class_pixels(samples: Iterable[Labelled], num_classes: int) -> npt.NDArray[np.int64]:
     """Pixels of each class in each label (H, W), int64 (N, K); 255 is not counted."""
     counts = [
-        np.bincount(label.ravel(), minlength=IGNORE_LABEL + 1)[:num_classes] for label in labels
+        np.bincount(sample.label.ravel(), minlength=IGNORE_LABEL + 1)[:num_classes]
+        for sample in samples
     ]
     return np.array(counts, np.int64).reshape(-1, num_classes)
 

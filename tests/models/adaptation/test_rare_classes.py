@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from models.adaptation.data import SourceSample
 from models.adaptation.rare_classes import RareClassSampler, class_pixels
 
 # Image 0 holds class 0 alone, image 1 class 0 and some of class 1; nobody holds class 2.
@@ -10,8 +11,12 @@ PIXELS = np.array([[100, 0, 0], [70, 30, 0]])
 
 
 def test_pixels_are_counted_by_image_and_class_without_255():
-    labels = [np.array([[0, 1], [1, 255]], np.uint8), np.array([[2]], np.uint8)]
-    assert class_pixels(labels, 3).tolist() == [[1, 2, 0], [0, 0, 1]]
+    image = np.zeros((1, 1, 3), np.uint8)
+    samples = [
+        SourceSample("a", image, np.array([[0, 1], [1, 255]], np.uint8)),
+        SourceSample("b", image, np.array([[2]], np.uint8)),
+    ]
+    assert class_pixels(samples, 3).tolist() == [[1, 2, 0], [0, 0, 1]]
     assert class_pixels([], 3).shape == (0, 3)
 
 

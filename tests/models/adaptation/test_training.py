@@ -9,10 +9,13 @@ from torch import Tensor
 from models.adaptation.batches import BatchSource
 from models.adaptation.config import Recipe
 from models.adaptation.networks import follow, set_training_mode, teacher_momentum
+from models.adaptation.rare_classes import class_pixels
 from models.adaptation.terms import LossTerm, StepOutputs, TermResult
 from models.adaptation.training import NotFinite, StepReport, TrainingState, rate_factor
 from models.segmentation.base import ModuleModel, batch_norms
 from tests.models.adaptation.toys import CPU, QUICK, PlainModel, compact, source, target
+
+PIXELS = class_pixels(source(), 3)
 
 
 def run(
@@ -25,7 +28,9 @@ def run(
     terms: tuple[LossTerm, ...] = (),
 ) -> tuple[TrainingState, list[StepReport]]:
     state = TrainingState(model, terms, recipe, steps, seed=0)
-    batches = BatchSource(source() if with_source else None, samples or target(), recipe, 3, 0, CPU)
+    samples = samples or target()
+    donors = PIXELS if with_source else class_pixels(samples, 3)
+    batches = BatchSource(source() if with_source else None, samples, recipe, donors, 0, CPU)
     return state, [state.train_step(batches, step) for step in range(steps)]
 
 
@@ -98,7 +103,7 @@ def test_momentum_and_rate_have_their_schedules():
 def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not():
     def weights(seed: int) -> Tensor:
         state = TrainingState(compact(), (), QUICK, 2, seed)
-        batches = BatchSource(source(), target(), QUICK, 3, seed, CPU)
+        batches = BatchSource(source(), target(), QUICK, PIXELS, seed, CPU)
         for step in range(2):
             state.train_step(batches, step)
         return torch.cat([p.flatten() for p in state.student.module.parameters()])
@@ -117,7 +122,7 @@ class Breaks(LossTerm):
 
 def test_a_loss_that_is_not_finite_is_named_and_changes_no_weight():
     state = TrainingState(compact(), [Breaks(1.0)], QUICK, 4, seed=0)
-    batches = BatchSource(source(), target(), QUICK, 3, 0, CPU)
+    batches = BatchSource(source(), target(), QUICK, PIXELS, 0, CPU)
     state.train_step(batches, 0)
     before = [p.clone() for p in state.student.module.parameters()]
     with pytest.raises(NotFinite, match="breaks, total is not finite in step 1"):
