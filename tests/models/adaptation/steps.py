@@ -7,6 +7,7 @@ from typing import Any
 from models.adaptation.batches import BatchSource
 from models.adaptation.config import Recipe
 from models.adaptation.data import TargetSample
+from models.adaptation.rare_classes import class_pixels
 from models.adaptation.registry import build_terms
 from models.adaptation.step import StepLosses, step_losses
 from models.adaptation.terms import LossTerm, TermContext
@@ -29,7 +30,9 @@ def batches(
     setting: str = "uda", samples: Sequence[TargetSample] | None = None, recipe: Recipe = QUICK
 ) -> BatchSource:
     known = source() if setting == "uda" else None
-    return BatchSource(known, samples or target(), recipe, 3, 0, CPU)
+    chosen = samples or target()
+    donors = class_pixels(chosen if known is None else known, 3)
+    return BatchSource(known, chosen, recipe, donors, 0, CPU)
 
 
 def one_step(
