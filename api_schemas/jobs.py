@@ -193,10 +193,17 @@ class FitConnectivityJobCreate(JobCreateBase):
 
 
 class FitRectifierJobCreate(JobCreateBase):
-    """Fit a model's rectifier on labelled source images → a new version with it."""
+    """Fit a model's rectifier on labelled source images, or on images alone → a new version."""
 
     type: Literal["fit_rectifier"]
-    annotation_set: AnnotationSetId = Field(description="An annotation set of purpose `source`")
+    annotation_set: AnnotationSetId | None = Field(
+        None, description="An annotation set of purpose `source` …"
+    )
+    image_set: ImageSetId | None = Field(
+        None,
+        description="… or unlabelled images of the target: r is then what stays the same under "
+        "changes of the image, and not calibrated",
+    )
     model: ModelReference = Field(description="A bundle with the classes of the labels")
     pipeline: PipelineOrReference = Field(
         PipelineConfig(select=None),
@@ -205,6 +212,12 @@ class FitRectifierJobCreate(JobCreateBase):
     sample_images: Integer = Field(512, ge=8, le=4096, description="Images used, chosen by digest")
     seed: Integer = Field(0, ge=0, lt=2**31)
     promote: Truth = Field(False, description="Let the bare model name mean the new version")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.annotation_set is None) == (self.image_set is None):
+            raise ValueError("give either `annotation_set` or `image_set`")
+        return self
 
 
 JobCreate = Annotated[

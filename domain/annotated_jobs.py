@@ -130,16 +130,36 @@ def create_fit_rectifier(
     created_by: str = LOCAL,
     schedule_id: str | None = None,
 ) -> JobRow:
-    """Create a job that fits a model's rectifier on labelled source images.
+    """Create a job that fits a model's rectifier on labelled source images, or on images alone.
 
     Raises:
-        ProblemError: see `_fit_job`.
+        ProblemError: see `_fit_job`; an image set that is unknown, not ready or too small.
     """
     config, name = resolve_pipeline(session, request.pipeline)
+    config = PipelineConfig(predict=config.predict, select=None)
+    if request.image_set is not None:
+        image_set = jobs.get_ready_set(session, request.image_set)
+        version = _bundle(session, request.model, "rectifier")
+        jobs.check_pipeline(session, config, version)
+        return jobs.new_job_row(
+            session,
+            job_type=request.type,
+            image_set_id=image_set.id,
+            total=_enough(
+                min(request.sample_images, image_set.accepted),
+                LEAST_RECTIFIER_IMAGES,
+                f"Image set '{image_set.id}' has {image_set.accepted} usable images",
+            ),
+            params={"seed": request.seed, "promote": request.promote},
+            version=version,
+            pipeline=config,
+            pipeline_name=name,
+            **common_fields(session, request, created_by, schedule_id),
+        )
     return _fit_job(
         session,
         request,
-        PipelineConfig(predict=config.predict, select=None),
+        config,
         fitted="rectifier",
         least_images=LEAST_RECTIFIER_IMAGES,
         params={},
@@ -170,22 +190,14 @@ def _fit_job(
         ProblemError: unknown set, another purpose, too few images, a model that is no bundle or of
             other classes.
     """
-    source = get_set(session, request.annotation_set, "source", f"The {fitted} is fitted on")
+    use = f"The {fitted} is fitted on"
+    source = get_set(session, str(request.annotation_set), "source", use)
     jobs.get_ready_set(session, source.image_set_id)
-    version = models.resolve(session, request.model)
-    if version.kind != "bundle":
-        raise ValidationProblem(
-            f"Model '{models.reference_of(version)}' is of kind '{version.kind}'; only bundles "
-            f"carry a {fitted}."
-        )
+    version = _bundle(session, request.model, fitted)
     _check_classes(source, version)
     jobs.check_pipeline(session, config, version)
     total = min(request.sample_images, count_annotations(session, source.id))
-    if total < least_images:
-        raise ValidationProblem(
-            f"Annotation set '{source.id}' has {total} labelled images; at least {least_images} "
-            "are needed."
-        )
+    _enough(total, least_images, f"Annotation set '{source.id}' has {total} labelled images")
     return jobs.new_job_row(
         session,
         job_type=request.type,
@@ -201,6 +213,24 @@ def _fit_job(
         pipeline=config,
         **fields,
     )
+
+
+def _bundle(session: Session, reference: str, fitted: str) -> ModelVersionRow:
+    """Return the version of a model that can carry the fitted part."""
+    version = models.resolve(session, reference)
+    if version.kind != "bundle":
+        raise ValidationProblem(
+            f"Model '{models.reference_of(version)}' is of kind '{version.kind}'; only bundles "
+            f"carry a {fitted}."
+        )
+    return version
+
+
+def _enough(total: int, least: int, found: str) -> int:
+    """Return the number of images, refused if it is too small."""
+    if total < least:
+        raise ValidationProblem(f"{found}; at least {least} are needed.")
+    return total
 
 
 def _check_classes(labels: AnnotationSetRow, version: ModelVersionRow) -> None:

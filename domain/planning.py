@@ -103,6 +103,8 @@ def _next_items(session: Session, job: JobRow) -> list[dict[str, Any]]:
         return _items_of(job, found)
     if "source_labels" in job.params:
         return _items_of_source(session, job)
+    if job.type == "fit_rectifier":
+        return _items_of_sample(session, job)
     if job.type == "validate":
         name = job.params["name"]
         return [_item(job, 0, name, name, None)]

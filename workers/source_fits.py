@@ -1,4 +1,4 @@
-"""What jobs that fit a part of a model on labelled source images have in common."""
+"""What jobs that fit a part of a model on images have in common."""
 
 import copy
 import tempfile
@@ -18,7 +18,7 @@ from models.normalisation import save_model
 from models.segmentation.base import SegmentationModel
 from models.segmentation.loading import load_model
 from storage.catalog.annotations import keys_by_digest
-from storage.catalog.tables import ModelVersionRow
+from storage.catalog.tables import JobRow, ModelVersionRow
 from storage.objects import ObjectMissing
 from workers.committing import Committer, Draining
 from workers.images import RgbImage, prefetch
@@ -56,6 +56,23 @@ def labelled_images(
         yield digest, image, truth
 
 
+def plain_images(runtime: LabelRuntime, committer: Committer) -> Iterator[RgbImage]:
+    """Yield the images that can be read, uint8 (H, W, 3), and note what became of each.
+
+    Raises:
+        Draining, StorageUnavailable: as `labelled_images`.
+    """
+    for digest, image, problem in prefetch(runtime, committer.digests):
+        runtime.progress.tick("loading")
+        if runtime.draining.is_set():
+            raise Draining
+        if image is None:
+            committer.note(digest, error=problem, failed_stage="predict")
+            continue
+        committer.note(digest)
+        yield image
+
+
 def _truth(
     runtime: LabelRuntime, key: str | None, image: RgbImage, num_classes: int
 ) -> tuple[RgbImage | None, dict[str, Any] | None]:
@@ -83,6 +100,11 @@ def with_part(model: SegmentationModel, name: str, part: Any) -> SegmentationMod
     changed: Any = copy.copy(model)
     setattr(changed, name, part)
     return changed  # type: ignore[no-any-return]
+
+
+def _fitted_on(job: JobRow) -> dict[str, Any]:
+    labels = job.params.get("source_labels")
+    return {"image_set": job.image_set_id} if labels is None else {"annotation_set": labels}
 
 
 def store_version(
@@ -121,7 +143,7 @@ def store_version(
                 "source": claimed.job.type,
                 "parent": reference_of(version),
                 "job": claimed.job.id,
-                "annotation_set": params["source_labels"],
+                **_fitted_on(claimed.job),
                 "seed": params["seed"],
                 **provenance,
             },

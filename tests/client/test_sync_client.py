@@ -162,6 +162,7 @@ def test_jobs_of_each_type_are_created(client: Selvage, service: FakeService) ->
     client.adapt(SET_ID, "demo", sample_images=8, promote=True)
     client.fit_connectivity(ANNOTATION_SET_ID, "demo", pipeline="grow", views=2)
     client.fit_rectifier(ANNOTATION_SET_ID, "demo", seed=1)
+    client.fit_rectifier(None, "demo", image_set=SET_ID)
     sent = [json.loads(request.content) for request in service.requests]
     assert sent == [
         {"type": "generate", "image_set": SET_ID, "model": "demo", "pipeline": {"select": None}},
@@ -186,6 +187,7 @@ def test_jobs_of_each_type_are_created(client: Selvage, service: FakeService) ->
             "model": "demo",
             "seed": 1,
         },
+        {"type": "fit_rectifier", "image_set": SET_ID, "model": "demo"},
     ]
 
 

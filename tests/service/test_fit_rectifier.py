@@ -1,6 +1,7 @@
-"""Jobs that fit a model's rectifier on labelled source images, and labels made with it."""
+"""Jobs that fit a model's rectifier, with labels and without, and labels made with it."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from domain.annotated_jobs import LEAST_RECTIFIER_IMAGES
 from models.connectivity import source_fit as connectivity_fit
 from models.connectivity.classifier import fit_prior
 from models.connectivity.training import TrainingSettings
-from models.rectification import source_fit
-from models.rectification.rectifier import Rectifier
+from models.rectification import source_fit, source_free
+from models.rectification.rectifier import Rectifier, weights_digest
 from storage.objects import model_key
 from tests.support.api import (
     get_items,
@@ -92,6 +93,54 @@ def test_a_new_version_with_the_rectifier(tiny_site: Installation) -> None:
     assert not has_file(site, 2, "connectivity.safetensors")
     again = fit(site, source, model="tiny:1", sample_images=8)
     assert again["result"]["model"] == "tiny:2"  # the same files are one version
+
+
+def test_without_labels_r_is_not_calibrated(
+    tiny_site: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def without_labels(
+        model: Any, images: Iterable[Any], config: Any, seed: int, region_model: Any
+    ) -> tuple[Rectifier, dict[str, Any]]:
+        seen.extend([seed, region_model.kind, [image.shape for image in images]])
+        fitted = tiny_rectifier(model.ontology, weights_digest(model))
+        return replace(fitted, calibrated=False), {"images": 8}
+
+    monkeypatch.setattr(source_free, "fit_source_free", without_labels)
+    site = tiny_site
+    image_set = post_set(site, {**IMAGES, "more.png": png_bytes(9, 48, 64)})["id"]
+    body = {"type": "fit_rectifier", "model": "tiny", "image_set": image_set, "sample_images": 8}
+    started = start_job(site, **body, promote=True, seed=3)
+    site.settle()
+    job = get_job(site, started["id"])
+    assert job["status"] == "succeeded", job["error"]
+    assert nonzero(job["counts"]) == {"total": 8, "succeeded": 8}
+    assert seen == [3, "graph", [(48, 64, 3)] * 8]
+    made = version(site, 2)
+    assert made["facts"]["has_rectifier"] is True
+    assert made["provenance"]["image_set"] == image_set
+    assert "annotation_set" not in made["provenance"]
+    job_id = post_images(site, FEW, model="tiny", pipeline=RECTIFIED)["job"]["id"]
+    site.settle()
+    label = label_of(site, job_id)
+    assert label["calibrated"] is False
+    assert label["lineage"]["rectified"]["calibrated"] is False
+
+
+def test_labels_or_images_and_enough_of_them(tiny_site: Installation) -> None:
+    site = tiny_site
+    image_set = post_set(site, FEW)["id"]
+    both = {"image_set": image_set, "annotation_set": post_source(site, IMAGES)}
+    for given, reason in (
+        ({}, "either"),
+        (both, "either"),
+        ({"image_set": image_set}, "has 3 usable images; at least 8"),
+    ):
+        body = {"type": "fit_rectifier", "model": "tiny", **given}
+        answer = site.client.post("/v1/jobs", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "validation-error")
+        assert reason in answer.text
 
 
 def test_labels_say_what_the_stage_did(rectified_site: Installation) -> None:

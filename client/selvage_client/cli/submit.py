@@ -160,7 +160,13 @@ def fit_connectivity(
 
 
 def fit_rectifier(
-    annotation_set: SourceLabels,
+    fitted_on: Annotated[
+        str,
+        typer.Argument(
+            metavar="SET",
+            help="Labels of purpose `source`, ann_…, or unlabelled images of the target, set_….",
+        ),
+    ],
     model: ModelName,
     pipeline: PipelineFile = None,
     sample_images: SampleImages = None,
@@ -171,13 +177,15 @@ def fit_rectifier(
     api_key: ApiKey = None,
     json: Json = False,
 ) -> None:
-    """Fit a model's rectifier on labelled source images: a new version with it."""
+    """Fit a model's rectifier, on labelled source images or images alone: a new version with it."""
     check_model(model)
     config = read_pipeline(pipeline)
     with Selvage(url, api_key) as client:
+        is_labelled = is_id("ann", Path(fitted_on))
         started = client.fit_rectifier(
-            annotation_set,
+            fitted_on if is_labelled else None,
             model,
+            image_set=None if is_labelled else fitted_on,
             pipeline=config,
             sample_images=sample_images,
             seed=seed,

@@ -104,7 +104,7 @@ def fit_connectivity(
 
 
 def fit_rectifier(
-    annotation_set_id: str,
+    annotation_set_id: str | None,
     model_reference: str,
     pipeline: Pipeline | None,
     options: Mapping[str, Any],

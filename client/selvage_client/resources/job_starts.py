@@ -104,19 +104,20 @@ class JobStarts(Resource):
 
     def fit_rectifier(
         self,
-        annotation_set: str,
+        annotation_set: str | None,
         model: str,
         *,
         pipeline: Pipeline | None = None,
         idempotency_key: str | None = None,
         **options: Any,
     ) -> Job:
-        """Start a job that fits a model's rectifier on labelled source images.
+        """Start a job that fits a model's rectifier, on labelled source images or on images alone.
 
         Args:
-            annotation_set: of purpose `source`.
+            annotation_set: of purpose `source`; None with `image_set`.
             pipeline: its stage `predict` is how the model looks at images.
-            options: `sample_images`, `seed`, `promote`, and as for `generate`.
+            options: `image_set` (unlabelled, of the target), `sample_images`, `seed`, `promote`,
+                and as for `generate`.
         """
         request = jobs.fit_rectifier(annotation_set, model, pipeline, options)
         return self.create_job(request, idempotency_key=idempotency_key)
@@ -194,14 +195,14 @@ class AsyncJobStarts(AsyncResource):
 
     async def fit_rectifier(
         self,
-        annotation_set: str,
+        annotation_set: str | None,
         model: str,
         *,
         pipeline: Pipeline | None = None,
         idempotency_key: str | None = None,
         **options: Any,
     ) -> Job:
-        """Start a job that fits a model's rectifier on labelled source images."""
+        """Start a job that fits a model's rectifier, on labelled images or on images alone."""
         request = jobs.fit_rectifier(annotation_set, model, pipeline, options)
         return await self.create_job(request, idempotency_key=idempotency_key)
 
