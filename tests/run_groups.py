@@ -12,6 +12,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 TOTAL_BUDGET_SECONDS = 40 * 60
+# A machine may be slow or busy; beyond this the suite itself is at fault.
+_FAILS_BEYOND = 1.5
 _NO_TESTS_COLLECTED = 5
 
 
@@ -64,16 +66,18 @@ def all_groups() -> list[Group]:
     service = ("tests/service", "tests/workers")
     faults = ("tests/faults", "tests/contract")  # real processes, which have both cores busy
     label_path = ("tests/models",)
+    rounds = ("tests/models/adaptation", "tests/benchmarks/rounds")
     docs = ("tests/docs",)
-    others = [*service, *faults, *label_path, *docs]
+    others = [*service, *faults, *label_path, *rounds, *docs]
     return [
         Group("install", 600, ("make", "--no-print-directory", "venv")),
         Group("lint", 120, ("make", "--no-print-directory", "lint")),
-        pytest_group("unit", 420, "tests", without=others, processes=2),
+        pytest_group("unit", 360, "tests", without=others, processes=2),
         pytest_group("service", 600, *service, processes=2),
         pytest_group("faults and contract", 600, *faults),
-        pytest_group("label path", 300, *label_path),
-        pytest_group("browser and docs", 300, *docs),
+        pytest_group("label path", 150, *label_path, without=rounds, processes=2),
+        pytest_group("rounds", 240, *rounds, processes=2),
+        pytest_group("browser and docs", 240, *docs, processes=2),
     ]
 
 
@@ -110,8 +114,10 @@ def report(outcomes: Sequence[Outcome]) -> tuple[str, bool]:
             f"{outcome.group.name:<20} {outcome.seconds:>8.1f} {budget:>7.0f} {remark}".rstrip()
         )
     total = sum(outcome.seconds for outcome in outcomes)
-    too_long = total > TOTAL_BUDGET_SECONDS
-    remark = " FAILED: takes too long" if too_long else ""
+    too_long = total > _FAILS_BEYOND * TOTAL_BUDGET_SECONDS
+    remark = ""
+    if total > TOTAL_BUDGET_SECONDS:
+        remark = " FAILED: takes too long" if too_long else " warning: over its budget"
     lines.append(f"{'total':<20} {total:>8.1f} {TOTAL_BUDGET_SECONDS:>7.0f}{remark}")
     return "\n".join(lines), not too_long and not any(outcome.exit_code for outcome in outcomes)
 
