@@ -112,6 +112,37 @@ class Settings(BaseSettings):
     threads: int = Field(
         0, ge=0, description="Torch threads of a label worker; 0 shares the cores among workers"
     )
+    training_workers: int = Field(
+        1, ge=0, le=8, description="Training workers that `selvage up` starts; no torch"
+    )
+    training_gpus: int = Field(
+        1, ge=1, le=64, description="GPUs on which one training of `selvage up` runs, if it can"
+    )
+    training_threads: int = Field(
+        0, ge=0, description="Torch threads of a training; 0 takes every core"
+    )
+    training_module: str = Field(
+        "models.adaptation",
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$",
+        description="What trains: `python -m` this, with the folder of the run",
+    )
+    training_dir: Path | None = Field(
+        None, description="Folder of trainings and of copies for them; default data_dir/training"
+    )
+    training_cache_max_bytes: int = Field(
+        100 * 2**30, ge=0, description="Copies of images and labels for trainings, no larger"
+    )
+    training_silent_seconds: float = Field(
+        900.0, gt=0, description="A training that reports nothing for so long is killed"
+    )
+    training_max_deaths: int = Field(
+        3, ge=1, description="A training that died so often without a new checkpoint fails"
+    )
+    device_machine: str | None = Field(
+        None,
+        max_length=200,
+        description="Name of the machine, where containers that share its devices have their own",
+    )
     log_format: str = Field("console", pattern="^(console|json)$", description="console or json")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
@@ -327,6 +358,11 @@ class Settings(BaseSettings):
     def cache_dir(self) -> Path:
         """Folder for local copies of model versions."""
         return (self.model_cache_dir or self.data_dir / "model-cache").absolute()
+
+    @cached_property
+    def trainings_dir(self) -> Path:
+        """Folder of the runs and of what they read."""
+        return (self.training_dir or self.data_dir / "training").absolute()
 
     @property
     def is_loopback(self) -> bool:

@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from domain import job_states, leases
-from storage.catalog import chunks, events, idempotency, jobs, workers
+from storage.catalog import chunks, devices, events, idempotency, jobs, workers
 from storage.catalog.engine import Catalog
 
 EVENT_BATCH: Final = 500
@@ -19,9 +19,10 @@ def take_back_expired(catalog: Catalog, max_kills: int) -> int:
 
 
 def bury_worker(catalog: Catalog, worker_id: str, max_kills: int) -> int:
-    """Take back at once what a worker held that is known to be dead."""
+    """Take back at once what a worker held that is known to be dead, its devices too."""
     with catalog.write() as session:
         workers.remove_worker(session, worker_id)
+        devices.release_all(session, worker_id)
         found = chunks.held_by(session, worker_id)
     return sum(leases.take_back(catalog, lease, max_kills) for lease in found)
 

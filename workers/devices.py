@@ -1,5 +1,6 @@
 """Which device a worker computes on, and with how many threads."""
 
+import gc
 import os
 
 import torch
@@ -28,3 +29,10 @@ def set_threads(settings: Settings) -> None:
     threads = settings.threads or max(1, (os.cpu_count() or 1) // max(1, settings.workers))
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def free_device_memory() -> None:
+    """Give back what no tensor uses any more."""
+    gc.collect()
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()

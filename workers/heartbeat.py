@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from domain import leases
 from domain.leases import LeaseLost
 from storage.catalog.workers import add_worker, get_worker, see_worker
+from workers.device_share import LOOK_SECONDS
 from workers.facts import worker_facts
 from workers.runtime import Runtime, log
 
@@ -33,6 +34,7 @@ class Heartbeat:
         self._stop = threading.Event()
         self._parent_pid = os.getppid()
         self._orphaned_at: float | None = None
+        self._looked_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -51,6 +53,7 @@ class Heartbeat:
             if self._runtime.progress.counter != counter:
                 counter, moved_at = self._runtime.progress.counter, now
             self._watch_parent(now)
+            self._make_room(now)
             if now - beaten_at >= self._runtime.settings.heartbeat_seconds:
                 beaten_at = now
                 self._beat_safely(still_for_seconds=now - moved_at)
@@ -74,6 +77,17 @@ class Heartbeat:
         ):
             os._exit(1)
 
+    def _make_room(self, now: float) -> None:
+        """Let an idle worker notice that a training asks for its device."""
+        share = self._runtime.share
+        if share is None or now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
+        try:
+            share.look()
+        except SQLAlchemyError as error:
+            log.warning("could not look at the device", error=type(error).__name__)
+
     def _beat_safely(self, still_for_seconds: float) -> None:
         try:
             self._beat()
@@ -89,6 +103,7 @@ class Heartbeat:
         return settings.max_item_seconds
 
     def _beat(self) -> None:
+        share = self._runtime.share
         with self._runtime.catalog.write() as session:
             if get_worker(session, self._runtime.worker_id) is None:
                 add_worker(
@@ -98,6 +113,7 @@ class Heartbeat:
                     host=self._host,
                     pid=os.getpid(),
                     device=self._device,
+                    device_id=None if share is None else share.device_id,
                     facts=worker_facts(self._device),
                 )
             else:

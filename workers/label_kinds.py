@@ -14,7 +14,7 @@ from workers.fit_connectivity import fit_connectivity_chunk
 from workers.fit_rectifier import fit_rectifier_chunk
 from workers.label import label_chunk
 from workers.label_runtime import LabelRuntime
-from workers.model_cache import ModelDamaged
+from workers.model_files import ModelDamaged
 from workers.pilot import pilot_chunk
 from workers.run_chunk import Handlers, JobHopeless
 from workers.validate import validate_chunk

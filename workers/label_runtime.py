@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from domain.device_names import device_id, machine_name
 from domain.settings import Settings
 from workers.connectivity_stage import ConnectivityStage
+from workers.device_share import DeviceShare
+from workers.devices import free_device_memory
 from workers.job_wide import JobWideStage
 from workers.model_cache import ModelCache
 from workers.predictions import PredictionCache
@@ -25,6 +28,13 @@ class LabelRuntime(Runtime):
         self.region_models = RegionModelCache(self.models)
         self.predictions = PredictionCache(self.settings.prediction_cache_bytes)
 
+    def drop_loaded(self) -> None:
+        """Give the memory of the device back."""
+        self.models.drop_loaded()
+        self.region_models.drop_loaded()
+        self.predictions.clear()
+        free_device_memory()
+
 
 def open_label_runtime(
     settings: Settings, worker_id: str, progress: Progress, device: str
@@ -35,7 +45,7 @@ def open_label_runtime(
         SchemaMismatch: the catalog has another schema.
     """
     base = open_runtime(settings, worker_id, progress)
-    return LabelRuntime(
+    runtime = LabelRuntime(
         settings=settings,
         catalog=base.catalog,
         objects=base.objects,
@@ -44,3 +54,10 @@ def open_label_runtime(
         progress=progress,
         models=ModelCache(settings.cache_dir, base.objects, settings.model_cache_max_bytes, device),
     )
+    runtime.share = DeviceShare(
+        runtime.catalog,
+        device_id(machine_name(settings), device),
+        worker_id,
+        runtime.drop_loaded,
+    )
+    return runtime

@@ -35,5 +35,10 @@ class PredictionCache:
             self._bytes -= found.nbytes
         return found
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._kept.clear()
+        self._bytes = 0
+
     def __contains__(self, key: Key) -> bool:
         return key in self._kept

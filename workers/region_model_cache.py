@@ -22,6 +22,10 @@ class RegionModelCache:
     def is_loaded(self, digest: str) -> bool:
         return digest in self._loaded
 
+    def drop_loaded(self) -> None:
+        """Give the memory back."""
+        self._loaded.clear()
+
     def load_built_in(self, name: str, digest: str) -> "RegionModel":
         """Return a region model that ships with the program, ready on the device.
 

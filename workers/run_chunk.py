@@ -32,10 +32,27 @@ class JobHopeless(Exception):
 
 
 def run_chunk(runtime: AnyRuntime, handlers: Handlers[AnyRuntime], chunk_id: str) -> None:
-    """Work on a chunk if nobody else does. Safe to call twice with one id, at any time."""
+    """Work on a chunk if nobody else does. Safe to call twice with one id, at any time.
+
+    Where the device is somebody else's for now, the chunk goes to another worker, and this call
+    returns when the device is free.
+    """
     if runtime.draining.is_set():
         leases.send_again(runtime.catalog, chunk_id)
         return
+    if runtime.share is None:
+        _claim_and_work(runtime, handlers, chunk_id)
+        return
+    with runtime.share.working() as may_work:
+        if may_work:
+            _claim_and_work(runtime, handlers, chunk_id)
+            return
+    leases.send_again(runtime.catalog, chunk_id)
+    runtime.share.wait(runtime.draining)
+    runtime.queue.wake()
+
+
+def _claim_and_work(runtime: AnyRuntime, handlers: Handlers[AnyRuntime], chunk_id: str) -> None:
     seconds = runtime.settings.lease_seconds
     claimed = leases.claim(runtime.catalog, chunk_id, runtime.worker_id, seconds)
     if claimed is None:

@@ -14,6 +14,7 @@ from storage.catalog.migrations import require_current
 from storage.kept_objects import KeptObjects
 from storage.objects import Objects
 from storage.queue import Queue
+from workers.device_share import DeviceShare
 from workers.progress import Progress
 
 log = structlog.get_logger("workers")
@@ -31,6 +32,7 @@ class Runtime:
     progress: Progress = field(default_factory=Progress)
     draining: threading.Event = field(default_factory=threading.Event)
     lease: Lease | None = None  # of the chunk at hand; the heartbeat's thread renews it
+    share: DeviceShare | None = None  # of a worker that gives its device up for trainings
 
     @property
     def image_limits(self) -> ImageLimits:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from storage.catalog.engine import db_now
-from storage.catalog.tables import LockRow, WorkerRow
+from storage.catalog.tables import DeviceRow, LockRow, WorkerRow
 from storage.catalog.upsert import insert_new
 
 
@@ -19,6 +19,7 @@ def add_worker(
     pid: int,
     device: str,
     facts: dict[str, Any] | None = None,
+    device_id: str | None = None,
 ) -> None:
     session.add(
         WorkerRow(
@@ -27,6 +28,7 @@ def add_worker(
             host=host,
             pid=pid,
             device=device,
+            device_id=device_id,
             facts=facts,
             started_at=db_now(),
             seen_at=db_now(),
@@ -51,8 +53,15 @@ def remove_silent_workers(session: Session, silent_seconds: float) -> None:
 
 
 def count_live_workers(session: Session, queue: str, silent_seconds: float) -> int:
+    """Return how many workers of a queue can work: alive, and their device nobody else's."""
+    is_taken = exists().where(
+        DeviceRow.id == WorkerRow.device_id,
+        DeviceRow.owner.is_not(None),
+        DeviceRow.owner != WorkerRow.id,
+        DeviceRow.lease_until >= db_now(),
+    )
     query = select(func.count()).where(
-        WorkerRow.queue == queue, WorkerRow.seen_at >= db_now() - silent_seconds
+        WorkerRow.queue == queue, WorkerRow.seen_at >= db_now() - silent_seconds, ~is_taken
     )
     return session.scalar(query) or 0
 

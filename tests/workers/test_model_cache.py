@@ -7,7 +7,8 @@ from domain.models import resolve
 from storage.catalog.tables import ModelVersionRow
 from storage.objects import Objects, model_key
 from tests.support.installation import Installation
-from workers.model_cache import ModelCache, ModelDamaged
+from workers.model_cache import ModelCache
+from workers.model_files import ModelDamaged
 
 WEIGHTS = "segmenter.safetensors"
 

@@ -28,7 +28,7 @@ from storage.catalog.tables.models import (
     PipelineRow,
     PipelineVersionRow,
 )
-from storage.catalog.tables.operations import LockRow, UnreachableObjectRow, WorkerRow
+from storage.catalog.tables.operations import DeviceRow, LockRow, UnreachableObjectRow, WorkerRow
 from storage.catalog.tables.sources import ConnectionRow, UploadPartRow, UploadRow
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Base",
     "ChunkRow",
     "ConnectionRow",
+    "DeviceRow",
     "Digest",
     "EventRow",
     "Id",

@@ -16,7 +16,7 @@ class JobRow(Base):
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     type: Mapped[str] = mapped_column(Status)
     status: Mapped[str] = mapped_column(Status)
-    # plan | pilot | label | fit | finish | done: what the advancing loop does next
+    # plan | pilot | label | fit | finish | train | final | done: what the advancing loop does next
     phase: Mapped[str] = mapped_column(Status)
     image_set_id: Mapped[str | None] = mapped_column(ForeignKey("image_set.id"))
     model_version_id: Mapped[str | None] = mapped_column(ForeignKey("model_version.id"))
@@ -52,6 +52,7 @@ class JobRow(Base):
     deleted_at: Mapped[float | None]
     device_seconds: Mapped[float] = mapped_column(server_default="0")  # worked by all its workers
     traceparent: Mapped[str | None] = mapped_column(String(64))  # of the request that made it
+    training: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # how it goes
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
@@ -108,7 +109,7 @@ class ChunkRow(Base):
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
     # pilot | label | fit | finish | evaluate | adapt | fit_connectivity | fit_rectifier | validate
-    # | ingest
+    # | ingest | train
     kind: Mapped[str] = mapped_column(Status)
     status: Mapped[str] = mapped_column(Status)  # ready | sent | claimed | done
     positions: Mapped[list[Any]]  # items of the job, in the order in which they are worked on

@@ -14,13 +14,26 @@ class WorkerRow(Base):
     __tablename__ = "worker"
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
-    queue: Mapped[str] = mapped_column(Status)  # label | light
+    queue: Mapped[str] = mapped_column(Status)  # label | light | training
     host: Mapped[str] = mapped_column(String(256))
     pid: Mapped[int]
     device: Mapped[str] = mapped_column(String(64))
+    device_id: Mapped[str | None] = mapped_column(String(320))  # the row of `device` it computes on
+    yielded_epoch: Mapped[int | None]  # it has made room for the lease of this epoch
     facts: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     started_at: Mapped[float]
     seen_at: Mapped[float]
+
+
+class DeviceRow(Base):
+    """A GPU or the processor of a machine, and who has it to himself for the time being."""
+
+    __tablename__ = "device"
+
+    id: Mapped[str] = mapped_column(String(320), primary_key=True)  # machine/cpu, machine/gpu-0
+    owner: Mapped[str | None] = mapped_column(Id)
+    epoch: Mapped[int] = mapped_column(default=0)
+    lease_until: Mapped[float | None]
 
 
 class LockRow(Base):
