@@ -1,5 +1,5 @@
 # Two images of one program: `slim` (API, scheduler, light workers, migrations: no torch) and
-# `worker` (label workers). The program runs from its checkout in /app.
+# `worker` (label and training workers). The program runs from its checkout in /app.
 #
 # On a machine without a GPU, `--build-arg PIP_EXTRA_INDEX_URL=…` can name an index that has the CPU
 # build of torch; without it pip takes the build for CUDA, which runs on a CPU too.
@@ -14,7 +14,7 @@ FROM base AS slim-packages
 COPY requirements-slim.lock .
 RUN python -m venv /venv && pip install --no-cache-dir -r requirements-slim.lock
 
-# The label workers add torch, transformers and safetensors in the versions of the whole lock.
+# Label and training workers add torch, transformers and safetensors in the versions of the lock.
 FROM slim-packages AS worker-packages
 ARG PIP_EXTRA_INDEX_URL
 COPY requirements.lock .

@@ -5,10 +5,11 @@ A client that polls the job and its items learns the same facts; events only bri
 
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api_schemas.jobs import ItemCounts
 from api_schemas.problems import Problem
+from api_schemas.training import TrainingProgress
 
 EventType = Literal[
     "job.snapshot",
@@ -38,6 +39,7 @@ class JobFacts(BaseModel):
     step: str
     fraction: float
     counts: ItemCounts
+    training: TrainingProgress | None = Field(None, description="Of a `train` job")
 
 
 class JobEnded(JobFacts):

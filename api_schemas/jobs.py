@@ -1,5 +1,6 @@
 """Jobs and their items: what may be asked for, and what is told about it."""
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -15,10 +16,18 @@ from pydantic import (
     model_validator,
 )
 
-from api_schemas.ids import AnnotationSetId, ImageSetId, JobId
+from api_schemas.ids import AnnotationSetId, ImageSetId, JobId, LabelSetId
 from api_schemas.json_types import Integer, Number, Truth
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import Problem
+from api_schemas.training import (
+    MAX_RECIPE_BYTES,
+    MAX_STEPS,
+    Recipe,
+    TrainingProgress,
+    TrainingSetting,
+    TrainingSource,
+)
 
 JobType = Literal[
     "generate",
@@ -27,6 +36,7 @@ JobType = Literal[
     "adapt",
     "fit_connectivity",
     "fit_rectifier",
+    "train",
     "ingest",
     "validate",
 ]
@@ -220,13 +230,47 @@ class FitRectifierJobCreate(JobCreateBase):
         return self
 
 
+class TrainJobCreate(JobCreateBase):
+    """Train a model on a label set of the target domain → a new version of it."""
+
+    type: Literal["train"]
+    model: ModelReference = Field(description="The bundle to start from")
+    label_set: LabelSetId = Field(description="Labels of the target domain, with its classes")
+    setting: TrainingSetting = Field(
+        "uda",
+        description="`uda`: with labelled source images; `source_free` and `black_box`: without",
+    )
+    source: TrainingSource | None = Field(None, description="Needed for `uda`, and for it alone")
+    recipe: Recipe = Field(default_factory=dict)
+    steps: Integer = Field(2000, ge=1, le=MAX_STEPS)
+    seed: Integer = Field(0, ge=0, lt=2**31)
+    promote: Truth = Field(False, description="Let the bare model name mean the new version")
+
+    @model_validator(mode="after")
+    def _source_where_it_is_used(self) -> Self:
+        if (self.setting == "uda") != (self.source is not None):
+            raise ValueError("give `source` for the setting `uda`, and only for it")
+        return self
+
+    @model_validator(mode="after")
+    def _recipe_is_small(self) -> Self:
+        try:
+            size = len(json.dumps(self.recipe, allow_nan=False))
+        except (ValueError, RecursionError):
+            raise ValueError("`recipe` holds a number that is not finite, or is too deep") from None
+        if size > MAX_RECIPE_BYTES:
+            raise ValueError(f"`recipe` is larger than {MAX_RECIPE_BYTES} bytes")
+        return self
+
+
 JobCreate = Annotated[
     GenerateJobCreate
     | RefineJobCreate
     | EvaluateJobCreate
     | AdaptJobCreate
     | FitConnectivityJobCreate
-    | FitRectifierJobCreate,
+    | FitRectifierJobCreate
+    | TrainJobCreate,
     Field(discriminator="type"),
 ]
 
@@ -259,10 +303,12 @@ class Progress(BaseModel):
     """How far a job is. `fraction` counts images that are through; `step` says what goes on."""
 
     fraction: float = Field(ge=0.0, le=1.0)
-    step: Literal["plan", "ingest", "pilot", "label", "fit", "finish", "final", "done"] = Field(
-        "label", description="pilot samples confidences of the set before the first label"
+    step: Literal["plan", "ingest", "pilot", "label", "fit", "finish", "train", "final", "done"] = (
+        Field("label", description="pilot samples confidences of the set before the first label")
     )
-    step_fraction: float | None = Field(None, ge=0.0, le=1.0, description="Of the pilot")
+    step_fraction: float | None = Field(
+        None, ge=0.0, le=1.0, description="Of the pilot, or of a training's steps"
+    )
     images_per_second: float | None = None
     eta_seconds: float | None = None
 
@@ -297,6 +343,7 @@ class Job(BaseModel):
     created_by: str = Field("local", description="Id of the API key; `local` without keys")
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    training: TrainingProgress | None = Field(None, description="Of a `train` job")
     result: dict[str, Any] | None = None
     error: Problem | None = None
     links: dict[str, str]

@@ -246,6 +246,34 @@ class TooManyFailures(ProblemError):
     code, title, status = "too-many-failures", "The failure policy of the job was breached", 500
 
 
+class TrainingFailed(ProblemError):
+    """A training that gave up, with the slug that the process gave which trains."""
+
+    status = 500
+    title = "The training could not be finished"
+    KNOWN: ClassVar[tuple[str, ...]] = (
+        "bad-spec",
+        "disk-full",
+        "model-unusable",
+        "nan-loss",
+        "no-kept-labels",
+        "ontology-mismatch",
+        "training-data-too-large",
+        "wrong-architecture",
+    )
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.slug = code if code in self.KNOWN else "training-failed"
+
+    def problem(self) -> Problem:
+        """Return the document, typed by that slug."""
+        document = super().problem()
+        return document.model_copy(
+            update={"code": self.slug, "type": PROBLEM_TYPE_BASE + self.slug}
+        )
+
+
 class InputProblem(ProblemError):
     """A file that cannot be used, with the slug that the decoder or archive reader gave."""
 

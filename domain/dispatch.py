@@ -16,7 +16,7 @@ from api_schemas.ids import new_id
 from storage.catalog import chunks, items, jobs, turns, workers
 from storage.catalog.engine import Catalog
 from storage.catalog.tables import ChunkRow, JobRow
-from storage.queue import KINDS, LABEL_QUEUE, Queue
+from storage.queue import KINDS, LABEL_QUEUE, TRAINING_QUEUE, Queue
 
 FIRST_CHUNK_IMAGES: Final = 4
 # (type, phase) of the jobs whose chunks are cut when they are sent; all others write their own
@@ -62,7 +62,7 @@ def _dispatch_to(catalog: Catalog, queue: Queue, name: str, limits: DispatchLimi
     while True:
         with catalog.read() as session:
             live = workers.count_live_workers(session, name, limits.worker_silent_seconds)
-            room = live * limits.chunks_per_worker - chunks.count_in_flight(session, kinds)
+            room = live * _share_of(name, limits) - chunks.count_in_flight(session, kinds)
             found = turns.jobs_in_turn(session, kinds, cut, room) if room > 0 else []
         sent_before = sent
         for job_id in found:
@@ -76,6 +76,11 @@ def _dispatch_to(catalog: Catalog, queue: Queue, name: str, limits: DispatchLimi
             sent += 1
         if sent == sent_before:
             return sent
+
+
+def _share_of(queue: str, limits: DispatchLimits) -> int:
+    """Return how many chunks a worker has in its queue; none waits for hours behind a training."""
+    return 1 if queue == TRAINING_QUEUE else limits.chunks_per_worker
 
 
 def _mark_chunk(

@@ -34,6 +34,7 @@ def facts_of(job: JobRow) -> JobFacts:
         step=job.phase,
         fraction=fraction_of(job),
         counts=ItemCounts(total=job.total, **{name: getattr(job, name) for name in COUNTS}),
+        training=job.training,
     )
 
 

@@ -9,8 +9,9 @@ from api_schemas.jobs import (
     FitRectifierJobCreate,
     GenerateJobCreate,
     RefineJobCreate,
+    TrainJobCreate,
 )
-from domain import annotated_jobs, evaluation, jobs, refinement
+from domain import annotated_jobs, evaluation, jobs, refinement, training_jobs
 from storage.catalog.tables import JobRow
 
 AnyJobCreate = (
@@ -20,6 +21,7 @@ AnyJobCreate = (
     | AdaptJobCreate
     | FitConnectivityJobCreate
     | FitRectifierJobCreate
+    | TrainJobCreate
 )
 
 
@@ -48,6 +50,8 @@ def create_job(
         )
     if isinstance(request, RefineJobCreate):
         return refinement.create_refine(session, request, max_queued, created_by, schedule_id)
+    if isinstance(request, TrainJobCreate):
+        return training_jobs.create_train(session, request, created_by, schedule_id)
     if isinstance(request, EvaluateJobCreate):
         return evaluation.create_evaluate(session, request, created_by, schedule_id)
     return jobs.create_adapt(session, request, created_by, schedule_id)

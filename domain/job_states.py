@@ -5,7 +5,8 @@ this module changes `status` and `phase` of a job, so that each change has its e
 
 Phases of a job, each entered once: ``plan`` (write the items) → ``pilot`` (sample confidences, if
 the selection needs quantiles) → ``label`` (pass 1) → ``fit`` → ``finish`` (the join and pass 2 of a
-job-wide correction) → ``final`` (merge the results of an evaluation) → ``done``.
+job-wide correction) → ``train`` (a training) → ``final`` (merge the results of an evaluation) →
+``done``.
 """
 
 from typing import Any, Final
@@ -28,7 +29,7 @@ from storage.catalog.jobs import COUNTS
 from storage.catalog.tables import JobRow
 
 CANCEL_BATCH: Final = 500
-ITEM_PHASES: Final = ("pilot", "label", "finish")  # over as soon as no item is open
+ITEM_PHASES: Final = ("pilot", "label", "finish", "train")  # over as soon as no item is open
 
 
 def is_done(job: JobRow) -> bool:

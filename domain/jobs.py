@@ -23,7 +23,7 @@ from domain.job_fields import common_fields, resolve_pipeline
 from storage.catalog import image_sets, jobs
 from storage.catalog.engine import Catalog, db_now
 from storage.catalog.locks import hold
-from storage.catalog.tables import LOCAL, ImageSetRow, JobRow, ModelVersionRow
+from storage.catalog.tables import LOCAL, ImageSetRow, JobRow, LabelSetRow, ModelVersionRow
 
 LABELLING_TYPES: Final = ("generate", "refine")  # whose items end with a label
 
@@ -283,7 +283,13 @@ def _require_inputs(session: Session, job: JobRow) -> None:
     """Refuse to work again with what was deleted, and keep the rest from it."""
     image_set = session.get(ImageSetRow, job.image_set_id) if job.image_set_id else None
     version = session.get(ModelVersionRow, job.model_version_id) if job.model_version_id else None
-    for row, what in ((image_set, "image set"), (version, "model version")):
+    label_set_id = job.params.get("label_set")
+    label_set = session.get(LabelSetRow, label_set_id) if label_set_id else None
+    for row, what in (
+        (image_set, "image set"),
+        (version, "model version"),
+        (label_set, "label set"),
+    ):
         if row is not None and hold(session, row).deleted_at is not None:
             raise Gone(f"The {what} of job '{job.id}' was deleted. Start a new job on another one.")
     region_models.require(session, job)

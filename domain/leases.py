@@ -22,7 +22,7 @@ from storage.catalog.tables import ChunkRow, JobItemRow, JobRow
 SPEED_SMOOTHING = 0.5
 NO_DEVICE_KINDS = ("ingest",)  # worked on without the device that quotas count
 # kinds of which a job has one chunk, whatever its size
-WHOLE_JOB_KINDS = ("adapt", "fit_connectivity", "fit_rectifier", "validate")
+WHOLE_JOB_KINDS = ("adapt", "fit_connectivity", "fit_rectifier", "train", "validate")
 # kinds whose items end with the chunk
 ITEM_KINDS = ("label", "finish", "evaluate", *WHOLE_JOB_KINDS)
 
@@ -159,7 +159,7 @@ def commit(catalog: Catalog, lease: Lease, work: Commit, lease_seconds: float) -
             chunks.close(session, lease)
             if items.requeue_items(session, job.id, lease.chunk_id):
                 raise ValueError(f"chunk {lease.chunk_id} closed with items undone")
-        if work.outcomes or work.close:
+        if work.outcomes or work.job_changes or work.close:
             events.tick(job)
         job_states.settle(session, job)
         return job.status

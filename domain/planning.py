@@ -105,6 +105,9 @@ def _next_items(session: Session, job: JobRow) -> list[dict[str, Any]]:
         return _items_of_source(session, job)
     if job.type == "fit_rectifier":
         return _items_of_sample(session, job)
+    if job.type == "train":
+        name = job.params["label_set"]
+        return [_item(job, 0, name, name, None)]
     if job.type == "validate":
         name = job.params["name"]
         return [_item(job, 0, name, name, None)]
@@ -223,7 +226,7 @@ def _start(session: Session, job: JobRow) -> None:
         else:
             start_pilot(session, job, config)
         return
-    job_states.enter(session, job, "label")
+    job_states.enter(session, job, "train" if job.type == "train" else "label")
     if job.type in WHOLE_JOB_KINDS:
         _add_chunk(session, job, job.type, list(range(job.total)))
     job_states.settle(session, job)

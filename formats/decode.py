@@ -99,6 +99,29 @@ def inspect_image(file: BinaryIO, limits: ImageLimits) -> ImageHeader:
     return ImageHeader(stored_format, width_px, height_px, mode, orientation, frames)
 
 
+def plain_suffix(file: BinaryIO, limits: ImageLimits) -> str | None:
+    """Return `jpg` or `png` for an image that any decoder reads as `decode_image` does.
+
+    That is one upright picture, grey or RGB of 8 bits, without transparency. None for any other:
+    decode it here and hand on the pixels. Rewinds `file` to its start.
+
+    Raises:
+        InputRefused, OSError: as `inspect_image`.
+    """
+    header = inspect_image(file, limits)
+    if header.orientation != 1 or header.frames != 1 or header.mode not in ("L", "RGB"):
+        return None
+    if header.format == "JPEG":
+        return "jpg"
+    if header.format != "PNG":
+        return None
+    try:
+        with opened_image(file, limits, header_only=True) as image:
+            return None if "transparency" in image.info else "png"
+    finally:
+        file.seek(0)
+
+
 def decode_image(data: bytes | BinaryIO, limits: ImageLimits) -> npt.NDArray[np.uint8]:
     """Decode an image to an upright RGB array.
 

@@ -20,7 +20,14 @@ from ops.processes import environment, module_command
 from ops.rim import failure, load_settings
 from ops.settings_view import settings_rows
 from ops.supervisor import Supervisor
-from ops.up import LIGHT_QUEUE, CannotStart, run_up, with_metrics_port, worker_process
+from ops.up import (
+    LIGHT_QUEUE,
+    CannotStart,
+    run_up,
+    training_worker_process,
+    with_metrics_port,
+    worker_process,
+)
 
 _DEVICE_HELP = "`cpu`, `cuda`, `cuda:0`, or `auto`: a GPU if there is one."
 
@@ -40,6 +47,7 @@ def register(app: typer.Typer) -> None:
     worker = _group(app, "worker", "Processes that do the work.")
     worker.command("label")(worker_label)
     worker.command("light")(worker_light)
+    worker.command("training")(worker_training)
     database = _group(app, "db", "The catalog.")
     database.command("upgrade")(db_upgrade)
     database.command("backup")(db_backup)
@@ -102,6 +110,26 @@ def worker_label(
 def worker_light() -> None:
     """Run a worker that takes in images from elsewhere, for a service that runs already."""
     _become("workers.parent", "--queue", LIGHT_QUEUE, env=_service_env(load_settings()))
+
+
+def worker_training(
+    gpus: Annotated[
+        str | None,
+        typer.Option(help="`all`, or ids such as `0,1`: one training at a time on all of them."),
+    ] = None,
+) -> None:
+    """Run a worker that trains models, for a service that runs already; on the CPU without --gpus.
+
+    It has its devices to itself while it trains: label workers on them make room and come back.
+    """
+    env = _service_env(load_settings())
+    try:
+        chosen = [] if gpus is None else choose_gpus(gpus)
+    except ValueError as error:
+        raise failure(str(error)) from None
+    spec = training_worker_process("training", env, gpus=chosen)
+    sys.stdout.flush()
+    os.execve(spec.command[0], spec.command, dict(spec.env))
 
 
 def scheduler() -> None:

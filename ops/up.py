@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from domain.settings import Settings
@@ -17,7 +17,9 @@ from ops.processes import environment, module_command
 from ops.readiness import is_ready
 from ops.supervisor import ChildSpec, Supervisor
 
-LIGHT_QUEUE = "light"  # not imported: the queue brings Celery, which takes a while to load
+# not imported: the queue brings Celery, which takes a while to load
+LIGHT_QUEUE = "light"
+TRAINING_QUEUE = "training"
 LOG_NAME = "selvage.log"
 _DEATHS_BEFORE_GIVING_UP = 5
 _READY_PROBE_SECONDS = 0.25
@@ -80,6 +82,37 @@ def light_worker_processes(
         )
         for number in range(settings.light_workers)
     ]
+
+
+def training_worker_processes(
+    settings: Settings, env: Mapping[str, str], stop_rank: int
+) -> list[ChildSpec]:
+    """Return the workers that start trainings, each on GPUs of its own if there are any."""
+    gpus = visible_gpus() if settings.device in ("auto", "cuda") else []
+    if settings.device.startswith("cuda:"):
+        gpus = [settings.device.removeprefix("cuda:")]
+    first = settings.workers + settings.light_workers
+    specs = []
+    for number in range(settings.training_workers):
+        start = number * settings.training_gpus % max(1, len(gpus))
+        specs.append(
+            training_worker_process(
+                f"training-{number}",
+                with_metrics_port(env, settings, first + number),
+                gpus=gpus[start : start + settings.training_gpus],
+                stop_rank=stop_rank,
+            )
+        )
+    return specs
+
+
+def training_worker_process(
+    name: str, env: Mapping[str, str], *, gpus: Sequence[str], stop_rank: int = 0
+) -> ChildSpec:
+    """Return one training worker, which uses these GPUs or, without any, the processors."""
+    own_env = {**env, "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+    command = module_command("workers.parent", "--queue", TRAINING_QUEUE)
+    return ChildSpec(name, command, own_env, stop_rank=stop_rank)
 
 
 def with_metrics_port(env: Mapping[str, str], settings: Settings, number: int) -> Mapping[str, str]:
@@ -165,6 +198,7 @@ def _plan(settings: Settings, data_dir: Path, port: int) -> tuple[list[ChildSpec
         SELVAGE_PORT=str(port),
         SELVAGE_WORKERS=str(settings.workers),
         SELVAGE_LIGHT_WORKERS=str(settings.light_workers),
+        SELVAGE_TRAINING_WORKERS=str(settings.training_workers),
         SELVAGE_DEVICE=settings.device,
     )
     specs = []
@@ -179,6 +213,7 @@ def _plan(settings: Settings, data_dir: Path, port: int) -> tuple[list[ChildSpec
         ChildSpec("scheduler", module_command("workers.scheduler"), env, stop_rank=_STOP_SCHEDULER),
         *worker_processes(settings, env, _STOP_WORKERS),
         *light_worker_processes(settings, env, _STOP_WORKERS),
+        *training_worker_processes(settings, env, _STOP_WORKERS),
     ]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     announcement = Announcement(

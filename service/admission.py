@@ -8,7 +8,7 @@ from service.state import ServiceState
 from storage.catalog.tables import JobRow
 
 # make a model version, and may promote it
-NEEDS_TRAIN = ("adapt", "fit_connectivity", "fit_rectifier")
+NEEDS_TRAIN = ("adapt", "fit_connectivity", "fit_rectifier", "train")
 
 
 def admit(session: Session, state: ServiceState, caller: Principal, job: JobRow) -> None:

@@ -18,20 +18,21 @@ from domain.settings import Settings
 from storage.catalog import gauges
 from storage.catalog.engine import Catalog
 from storage.catalog.gauges import JobFigures
-from storage.queue import KINDS, LABEL_QUEUE, LIGHT_QUEUE
+from storage.queue import KINDS, LABEL_QUEUE, LIGHT_QUEUE, TRAINING_QUEUE
 
 log = structlog.get_logger("service")
 CACHE_SECONDS: Final = 5.0
 DONE_CACHE_SECONDS: Final = 60.0
 SILENT_HEARTBEATS: Final = 3
-QUEUES: Final = (LABEL_QUEUE, LIGHT_QUEUE)
-LIGHT_TYPES: Final = KINDS[LIGHT_QUEUE]  # of these the jobs are named as their chunks
+QUEUES: Final = (LABEL_QUEUE, LIGHT_QUEUE, TRAINING_QUEUE)
+# of these the jobs are named as their chunks
+QUEUE_OF_TYPE: Final = {name: queue for queue in QUEUES[1:] for name in KINDS[queue]}
 Values = dict[tuple[str, ...], float]
 
 
 def queue_of(job_type: str) -> str:
     """Return the queue that the chunks of a job go through."""
-    return LIGHT_QUEUE if job_type in LIGHT_TYPES else LABEL_QUEUE
+    return QUEUE_OF_TYPE.get(job_type, LABEL_QUEUE)
 
 
 class CatalogMetrics(Collector):

@@ -117,6 +117,18 @@ JOB_EXAMPLES: dict[str, Any] = {
             "promote": True,
         },
     },
+    "train": {
+        "summary": "Train a model on a label set and labelled source images",
+        "value": {
+            "type": "train",
+            "model": "demo",
+            "label_set": "lbs_01J9Z3N6V1QG8T2B4C5D6E7F8G",
+            "source": {"annotations": "ann_01J9Z3N6V1QG8T2B4C5D6E7F8G"},
+            "recipe": {"batch_size": 4, "learning_rate": 0.001},
+            "steps": 2000,
+            "promote": True,
+        },
+    },
     "evaluate": {
         "summary": "Score the labels of a job",
         "value": {

@@ -177,6 +177,7 @@ def job(session: Session, row: JobRow) -> Job:
         created_by=row.created_by,
         started_at=_optional_time(row.started_at),
         finished_at=_optional_time(row.finished_at),
+        training=row.training,
         result=row.result if is_done(row) else None,
         error=_problem(row.error),
         links={
@@ -194,6 +195,9 @@ def job(session: Session, row: JobRow) -> Job:
 def _progress(session: Session, row: JobRow) -> Progress:
     over = row.total - row.queued - row.running
     progress = Progress(fraction=over / row.total if row.total else 1.0, step=row.phase)
+    if row.training and row.training.get("step") is not None:
+        progress.step_fraction = min(1.0, row.training["step"] / row.training["steps"])
+        progress.images_per_second = row.training.get("images_per_second")
     if row.phase == "pilot":
         chunk_count = max(1, chunks.count_all(session, row.id, "pilot"))
         left = chunks.count_open(session, row.id, "pilot")

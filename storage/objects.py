@@ -70,6 +70,11 @@ def model_key(digest: str, name: str) -> str:
     return f"models/{digest}/{name}"
 
 
+def checkpoint_key(job_id: str, digest: str) -> str:
+    """Key of a file of a checkpoint of a training, by the digest of its bytes."""
+    return f"checkpoints/{job_id}/{digest}"
+
+
 def worklist_key(request_id: str) -> str:
     """Key of the list of files that an ingest job reads, for as long as it runs."""
     return f"worklists/{request_id}.jsonl"

@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 RUN_CHUNK: Final = "workers.run_chunk"
 LABEL_QUEUE: Final = "label"
 LIGHT_QUEUE: Final = "light"  # for workers without torch
+TRAINING_QUEUE: Final = "training"  # for those that start and watch the processes that train
 KINDS: Final = {  # queue → kinds of its chunks
     LABEL_QUEUE: (
         "pilot",
@@ -27,6 +28,7 @@ KINDS: Final = {  # queue → kinds of its chunks
         "validate",
     ),
     LIGHT_QUEUE: ("ingest",),
+    TRAINING_QUEUE: ("train",),
 }
 WAKE_CHANNEL: Final = "selvage:wake"
 _MARKER_KEY: Final = "selvage:marker"

@@ -13,6 +13,7 @@ _PATTERNS: Final = {
     "labels": re.compile(rf"(labels/[0-9a-f]{{2}}/({_DIGEST}))/.+"),
     "evidence": re.compile(rf"(evidence/[0-9a-f]{{2}}/({_DIGEST})\.npz)"),
     "samples": re.compile(rf"(samples/(job_{ULID_PATTERN}))/{_DIGEST}\.npz"),
+    "checkpoints": re.compile(rf"(checkpoints/(job_{ULID_PATTERN}))/{_DIGEST}"),
     "fits": re.compile(rf"(fits/[a-z]+/({_DIGEST})\.json)"),
     "models": re.compile(rf"(models/({_DIGEST}))/.+"),
     "annotations": re.compile(rf"(annotations/[0-9a-f]{{2}}/({_DIGEST})\.png)"),
@@ -21,7 +22,13 @@ _PATTERNS: Final = {
 }
 KINDS: Final = tuple(_PATTERNS)
 _SHARDED: Final = ("images", "labels", "evidence", "annotations")
-_FOLDERS: Final = ("labels", "samples", "models", "uploads")  # kinds whose units are folders
+_FOLDERS: Final = (
+    "labels",
+    "samples",
+    "checkpoints",
+    "models",
+    "uploads",
+)  # kinds whose units are folders
 _NAME: Final = re.compile(rf"({_DIGEST}|(?:upl|req|job)_{ULID_PATTERN})")
 
 
@@ -61,6 +68,6 @@ def is_folder(unit: str) -> bool:
 
 def shards() -> Iterator[str]:
     """Yield folders that together hold every unit, each small enough for one look."""
-    yield from ("uploads", "worklists", "models", "samples", "fits")
+    yield from ("uploads", "worklists", "models", "samples", "checkpoints", "fits")
     for prefix in range(256):
         yield from (f"{kind}/{prefix:02x}" for kind in _SHARDED)

@@ -1,8 +1,9 @@
 """The parent of a worker process: starts it, listens to its progress, restarts it. No torch.
 
-`python -m workers.parent --device cpu` (a label worker) or `--queue light`. A child that dies gives
-its chunk back at once through the catalog; a child that shows no progress for too long is killed
-first. When this parent is killed, the child notices and stops, and the chunk's lease runs out.
+`python -m workers.parent --device cpu` (a label worker), `--queue light` or `--queue training`. A
+child that dies gives its chunk back at once through the catalog; a child that shows no progress for
+too long is killed first. When this parent is killed, the child notices and stops, and the chunk's
+lease runs out.
 """
 
 import argparse
@@ -24,11 +25,15 @@ from domain.logs import set_up_logs
 from domain.settings import Settings
 from domain.sweep import bury_worker
 from storage.catalog.engine import Catalog
-from storage.queue import LABEL_QUEUE, LIGHT_QUEUE, Queue
+from storage.queue import LABEL_QUEUE, LIGHT_QUEUE, TRAINING_QUEUE, Queue
 from workers.progress import PROGRESS_FD_VARIABLE
 
 log = structlog.get_logger("workers.parent")
-CHILD_MODULES: Final = {LABEL_QUEUE: "workers.child", LIGHT_QUEUE: "workers.light_child"}
+CHILD_MODULES: Final = {
+    LABEL_QUEUE: "workers.child",
+    LIGHT_QUEUE: "workers.light_child",
+    TRAINING_QUEUE: "workers.training_child",
+}
 LISTEN_SECONDS: Final = 0.2
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 10.0

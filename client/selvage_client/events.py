@@ -180,7 +180,13 @@ class EventFeed:
         if self._wants(DONE):
             facts = job.model_dump(include={"status", "counts", "result", "error"})
             progress = job.progress
-            ended = JobEnded(job=job.id, step=progress.step, fraction=progress.fraction, **facts)
+            ended = JobEnded(
+                job=job.id,
+                step=progress.step,
+                fraction=progress.fraction,
+                training=job.training,
+                **facts,
+            )
             yield JobEvent("job.done", ended)
 
     def _wants(self, name: str) -> bool:

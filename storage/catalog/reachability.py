@@ -97,8 +97,8 @@ def _fits(names: list[str]) -> list[Select[Any]]:
     return [select(column).where(column.in_(names)) for column in columns]
 
 
-def _samples(names: list[str]) -> list[Select[Any]]:
-    """Parts of the samples of jobs that are still to be fitted."""
+def _of_unfinished_jobs(names: list[str]) -> list[Select[Any]]:
+    """What jobs that are not over have put aside for themselves."""
     return [
         select(JobRow.id).where(
             JobRow.id.in_(names), JobRow.deleted_at.is_(None), JobRow.status.not_in(DONE_STATUSES)
@@ -124,7 +124,8 @@ def _uploads(names: list[str]) -> list[Select[Any]]:
 _QUERIES: Final[dict[str, Callable[[list[str]], list[Select[Any]]]]] = {
     "images": _images,
     "labels": _labels,
-    "samples": _samples,
+    "samples": _of_unfinished_jobs,
+    "checkpoints": _of_unfinished_jobs,
     "fits": _fits,
     "models": _models,
     "uploads": _uploads,

@@ -52,7 +52,7 @@ def test_the_table_of_commands_names_commands() -> None:
     groups = "models|jobs|image-sets|label-sets|uploads|connections|schedules|pipelines"
     pattern = rf"`selvage ((?:(?:{groups}) )?(?:create-from |create )?[a-z0-9-]+)"
     commands = set(re.findall(pattern, text)) - {"up"}
-    assert len(commands) == 27
+    assert len(commands) == 28
     for command in sorted(commands):
         result = CliRunner().invoke(build_app(), [*command.split(), "--help"])
         assert result.exit_code == 0, command

@@ -236,7 +236,7 @@ class TestDispatch:
         dispatch(catalog, queue, LIMITS)
         with statements(catalog) as asked:
             assert dispatch(catalog, queue, LIMITS) == 0
-        assert len(asked) <= 8
+        assert len(asked) <= 10  # three queues
 
     def test_broker_is_away(self, catalog: Catalog, queue: FakeQueue) -> None:
         job_id = add_job(catalog, 4)

@@ -65,7 +65,9 @@ def test_the_catalog_is_made(tmp_path):
     assert (tmp_path / "new" / "catalog.sqlite3").exists()
 
 
-@pytest.mark.parametrize("command", [["worker", "label"], ["worker", "light"], ["scheduler"]])
+@pytest.mark.parametrize(
+    "command", [["worker", "label"], ["worker", "light"], ["worker", "training"], ["scheduler"]]
+)
 def test_a_process_without_a_service_says_what_is_missing(tmp_path, command):
     ended = selvage(tmp_path, *command)
     assert ended.returncode == 1
@@ -79,6 +81,7 @@ def test_a_process_without_a_service_says_what_is_missing(tmp_path, command):
         (["worker", "label"], "worker of ['--device', 'cpu'] sees None"),
         (["worker", "label", "--device", "cuda:1"], "worker of ['--device', 'cuda:1'] sees None"),
         (["worker", "light"], "worker of ['--queue', 'light'] sees None"),
+        (["worker", "training"], "worker of ['--queue', 'training'] sees "),
     ],
 )
 def test_a_worker_takes_the_place_of_the_command(tmp_path, command, expected):
@@ -137,3 +140,18 @@ def test_workers_are_dealt_out_over_the_gpus(tmp_path):
     }
     wait_for(lambda: expected <= set(running_log.read_text().splitlines()))
     running.stop()
+
+
+def test_one_training_on_all_gpus(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "ops", "worker", "training", "--gpus", "all"],
+        env=stand_in_environment(
+            tmp_path, CUDA_VISIBLE_DEVICES="0,3", SELVAGE_REDIS_URL="redis://127.0.0.1:1/0"
+        ),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "worker of ['--queue', 'training'] sees 0,3\n"
+    process.terminate()
+    process.communicate(timeout=20)

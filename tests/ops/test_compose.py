@@ -37,6 +37,8 @@ def test_all_parts_are_there():
         "light-worker",
         "label-worker-cpu",
         "label-worker-gpu",
+        "training-worker-cpu",
+        "training-worker-gpu",
     }
     assert set(SERVICES) - set(OURS) == {"postgres", "redis", "objects"}
 

@@ -47,6 +47,8 @@ def test_one_deployment_for_each_role() -> None:
         "light-worker",
         "label-worker-cpu",
         "label-worker-gpu",
+        "training-worker-cpu",
+        "training-worker-gpu",
         "migrations",
     }
 
@@ -59,7 +61,7 @@ def test_a_pod_runs_a_module_without_root(name: str) -> None:
     assert importlib.util.find_spec(module) is not None
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
-    assert ("worker:" in container["image"]) == name.startswith("label-worker")
+    assert ("worker:" in container["image"]) == name.startswith(("label-worker", "training-worker"))
 
 
 def test_the_configuration_names_settings() -> None:

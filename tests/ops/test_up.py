@@ -70,8 +70,9 @@ def known_name(process: psutil.Process) -> str:
     if command[:1] and "valkey-server" in command[0]:  # it writes its address behind its name
         return "broker"
     # A child that was only just forked still looks like its parent.
-    if "light" in command:
-        return "light"
+    for queue in ("light", "training"):
+        if queue in command:
+            return queue
     names = ("service", "workers.scheduler", "workers.parent")
     return next((name for name in names if name in command), "")
 
@@ -104,7 +105,7 @@ def test_it_announces_itself_and_hands_down_the_settings(up):
 
 def test_each_killed_process_comes_back_where_it_was(up):
     announcement = up.wait_until_ready()
-    wait_for(lambda: len(up.family()) == 5)
+    wait_for(lambda: len(up.family()) == 6)
     first = up.family()
     for process in first.values():
         process.kill()
@@ -125,7 +126,7 @@ def answers(port: int) -> bool:
 
 def test_it_stops_all_and_takes_back_the_announcement(up):
     url = up.wait_until_ready().url
-    wait_for(lambda: len(up.family()) == 5)
+    wait_for(lambda: len(up.family()) == 6)
     children = [process.pid for process in up.family().values()]
     out, log = up.stop()
     assert up.process.returncode == 0
@@ -134,11 +135,12 @@ def test_it_stops_all_and_takes_back_the_announcement(up):
     assert out.splitlines()[0].startswith(f"Selvage is ready: {url} ")
     assert "worker-0  | worker of ['--device', 'cpu'] sees None" in log.splitlines()
     assert "light-0   | worker of ['--queue', 'light'] sees None" in log.splitlines()
+    assert "training-0 | worker of ['--queue', 'training'] sees " in log.splitlines()
     assert (up.data_dir / "selvage.log").read_text() == log
 
 
 def test_nothing_outlives_its_violent_end(up):
-    wait_for(lambda: len(up.family()) == 5)
+    wait_for(lambda: len(up.family()) == 6)
     children = [process.pid for process in up.family().values()]
     up.process.kill()
     up.process.communicate()
@@ -192,10 +194,10 @@ def test_it_gives_up_when_a_process_never_starts(tmp_path):
 def test_a_queue_elsewhere_needs_no_broker_here(tmp_path):
     with_own_queue = Up(tmp_path, "--workers", "2", SELVAGE_REDIS_URL="redis://127.0.0.1:1/0")
     announcement = with_own_queue.wait_until_ready()
-    wait_for(lambda: len(psutil.Process(with_own_queue.process.pid).children()) == 5)
+    wait_for(lambda: len(psutil.Process(with_own_queue.process.pid).children()) == 6)
     names = set(with_own_queue.family())
     with_own_queue.process.send_signal(signal.SIGINT)
     with_own_queue.process.communicate(timeout=60)
     assert with_own_queue.process.returncode == 0
-    assert names == {"service", "workers.scheduler", "workers.parent", "light"}
+    assert names == {"service", "workers.scheduler", "workers.parent", "light", "training"}
     assert announcement.broker_url == "redis://127.0.0.1:1/0"

@@ -21,7 +21,14 @@ print(json.dumps([seconds, sorted(m for m in sys.modules if "." not in m)]))
 
 
 @pytest.mark.parametrize(
-    "module", ["service.app", "workers.scheduler", "workers.parent", "workers.light_child"]
+    "module",
+    [
+        "service.app",
+        "workers.scheduler",
+        "workers.parent",
+        "workers.light_child",
+        "workers.training_child",
+    ],
 )
 def test_nothing_heavy(module: str) -> None:
     seconds, modules = imported(module)

@@ -19,7 +19,7 @@ from storage.catalog.engine import Catalog
 from storage.catalog.workers import add_worker
 from storage.kept_objects import KeptObjects
 from storage.objects import Objects
-from storage.queue import Queue
+from storage.queue import TRAINING_QUEUE, Queue
 from tests.support.tiny_model import write_tiny_bundle
 from workers.label_kinds import LABEL_HANDLERS
 from workers.label_runtime import LabelRuntime
@@ -28,9 +28,12 @@ from workers.model_cache import ModelCache
 from workers.model_folder import store_folder
 from workers.run_chunk import run_chunk
 from workers.scheduler import Scheduler
+from workers.training.runtime import TrainingRuntime
+from workers.training_kinds import TRAINING_HANDLERS
 
 WORKER_ID = "wrk_00000000000000000000000000"
 LIGHT_WORKER_ID = "wrk_00000000000000000000000001"
+TRAINING_WORKER_ID = "wrk_00000000000000000000000002"
 ALL_HANDLERS = {**LABEL_HANDLERS, **LIGHT_HANDLERS}  # one worker plays both
 
 
@@ -39,10 +42,12 @@ class ListQueue(Queue):
     """Stands in for the broker: keeps what was sent."""
 
     sent: list[str] = field(default_factory=list)
+    queues: dict[str, str] = field(default_factory=dict)
     wiped: bool = False
 
     def send_chunk(self, chunk_id: str, queue: str = "label") -> bool:
         self.sent.append(chunk_id)
+        self.queues[chunk_id] = queue
         return True
 
     def wake(self) -> None:
@@ -63,6 +68,7 @@ class Installation:
     objects: Objects
     queue: ListQueue
     runtime: LabelRuntime
+    training: TrainingRuntime
     scheduler: Scheduler
     client: TestClient
 
@@ -79,8 +85,15 @@ class Installation:
                 self.schedule()
                 if not self.queue.sent:
                     return
-            run_chunk(self.runtime, ALL_HANDLERS, self.queue.sent.pop(0))
+            self.work(self.queue.sent.pop(0))
         raise AssertionError("the work does not end")
+
+    def work(self, chunk_id: str) -> None:
+        """Do what a message asks for, as the worker of its queue."""
+        if self.queue.queues[chunk_id] == TRAINING_QUEUE:
+            run_chunk(self.training, TRAINING_HANDLERS, chunk_id)
+        else:
+            run_chunk(self.runtime, ALL_HANDLERS, chunk_id)
 
     def add_tiny_model(
         self, folder: Path, name: str = "tiny", seed: int = 0, *, rectified: bool = False
@@ -109,18 +122,20 @@ def installation(catalog_url: str, folder: Path, **settings_changes: Any) -> Ite
         database_url=catalog_url,
         redis_url="redis://127.0.0.1:1",
         device="cpu",
-        **settings_changes,
+        **{"training_module": "tests.support.stand_in_trainer", **settings_changes},
     )
     catalog = Catalog(catalog_url)
     objects = KeptObjects.open_kept(settings.store_address, catalog)
     queue = ListQueue()
     models = ModelCache(settings.cache_dir, objects, settings.model_cache_max_bytes, "cpu")
     runtime = LabelRuntime(settings, catalog, objects, queue, WORKER_ID, models=models)
+    training = TrainingRuntime(settings, catalog, objects, queue, TRAINING_WORKER_ID)
     with catalog.write() as session:
+        add_worker(session, TRAINING_WORKER_ID, queue="training", host="here", pid=1, device="cpu")
         add_worker(session, WORKER_ID, queue="label", host="here", pid=1, device="cpu")
         add_worker(session, LIGHT_WORKER_ID, queue="light", host="here", pid=1, device="none")
     state = ServiceState(settings, catalog, objects, queue)
     with TestClient(create_app(settings, state), raise_server_exceptions=False) as client:
         scheduler = Scheduler(settings, catalog, objects, queue)
-        yield Installation(settings, catalog, objects, queue, runtime, scheduler, client)
+        yield Installation(settings, catalog, objects, queue, runtime, training, scheduler, client)
     catalog.close()

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from api_schemas.jobs import Job
+from api_schemas.training import TrainingProgress
 from selvage_client.cli.consoles import errors_console
 
 LINE_EVERY_SECONDS: Final = 5.0
@@ -61,12 +62,16 @@ def job_bar() -> Iterator[Callable[[Job], None]]:
 
 
 def _description(job: Job) -> str:
-    """Return the status; in the pilot, when no label is done yet, what goes on instead."""
+    """Return the status; where no label is done for long, what goes on instead."""
+    if job.training is not None and job.status == "running":
+        return job.training.stage
     return "sampling" if job.progress.step == "pilot" else job.status
 
 
 def job_facts(job: Job) -> str:
-    """Return such as `12/24 images, 3.1 images/s, 0:04 left`."""
+    """Return such as `12/24 images, 3.1 images/s, 0:04 left`, or `step 120/2000, loss 0.41`."""
+    if job.training is not None:
+        return _training_facts(job.training)
     facts = [f"{images_done(job)} images"]
     if job.counts.failed:
         facts.append(f"{job.counts.failed} failed")
@@ -74,6 +79,17 @@ def job_facts(job: Job) -> str:
         facts.append(f"{job.progress.images_per_second:.1f} images/s")
     if job.progress.eta_seconds is not None and not job.done:
         facts.append(f"{clock(job.progress.eta_seconds)} left")
+    return ", ".join(facts)
+
+
+def _training_facts(training: TrainingProgress) -> str:
+    if training.step is None:
+        return f"{training.images} images" if training.images is not None else training.stage
+    facts = [f"step {training.step}/{training.steps}"]
+    if training.losses:
+        facts.append(f"loss {sum(training.losses.values()):.3f}")
+    if training.images_per_second is not None:
+        facts.append(f"{training.images_per_second:.1f} images/s")
     return ", ".join(facts)
 
 

@@ -1,4 +1,4 @@
-"""`selvage submit | refine | fit-…`: jobs that make labels, or help to make them."""
+"""`selvage submit | refine | fit-… | train`: jobs that make labels, or help to make them."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ from selvage_client.cli.options import (
     Wait,
     check_model,
     is_id,
+    read_json,
     read_pipeline,
     read_time,
 )
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
     app.command()(refine)
     app.command()(fit_connectivity)
     app.command()(fit_rectifier)
+    app.command()(train)
 
 
 def submit(
@@ -190,6 +192,53 @@ def fit_rectifier(
             sample_images=sample_images,
             seed=seed,
             promote=promote,
+        )
+        flows.start_and_tell(client, started, wait=wait, json=json, url=url)
+
+
+def train(
+    label_set: Annotated[
+        str, typer.Argument(metavar="LABEL_SET", help="Labels of the target domain, lbs_….")
+    ],
+    model: ModelName,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Annotation set of purpose `source`; for the setting `uda`."),
+    ] = None,
+    setting: Annotated[
+        str | None,
+        typer.Option(
+            help="uda, source_free or black_box.  [default: uda with --source, else source_free]"
+        ),
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="JSON file that says how to train; `-` is stdin.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="[default: 2000]")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of all that is drawn.")] = None,
+    promote: Promote = False,
+    wait: Wait = False,
+    deadline_at: DeadlineAt = None,
+    priority: Priority = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    json: Json = False,
+) -> None:
+    """Train a model on a label set, with source images or without: a new version of it."""
+    check_model(model)
+    content = None if recipe is None else read_json(recipe, "{'learning_rate': 0.001}")
+    with Selvage(url, api_key) as client:
+        started = client.train(
+            label_set,
+            model,
+            source=None if source is None else {"annotations": source},
+            setting=setting or ("source_free" if source is None else "uda"),
+            recipe=content,
+            steps=steps,
+            seed=seed,
+            promote=promote,
+            deadline_at=read_time(deadline_at),
+            priority=priority,
         )
         flows.start_and_tell(client, started, wait=wait, json=json, url=url)
 

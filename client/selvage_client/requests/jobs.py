@@ -119,6 +119,16 @@ def fit_rectifier(
     }
 
 
+def train(label_set_id: str, model_reference: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the request for a job that trains a model."""
+    return {
+        "type": "train",
+        "label_set": label_set_id,
+        "model": model_reference,
+        **options,
+    }
+
+
 def job_json(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of POST /v1/jobs. Entries that are None are left to the service.
 

@@ -122,6 +122,25 @@ class JobStarts(Resource):
         request = jobs.fit_rectifier(annotation_set, model, pipeline, options)
         return self.create_job(request, idempotency_key=idempotency_key)
 
+    def train(
+        self,
+        label_set: str,
+        model: str,
+        *,
+        source: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Job:
+        """Start a job that trains a model on a label set.
+
+        Args:
+            source: `{"annotations": "ann_…"}`, of purpose `source`; for the setting `uda`.
+            options: `setting` (by default `uda`), `recipe`, `steps`, `seed`, `promote`, and as for
+                `generate`.
+        """
+        request = jobs.train(label_set, model, {"source": source, **options})
+        return self.create_job(request, idempotency_key=idempotency_key)
+
     def create_job(
         self, request: Mapping[str, Any] | BaseModel, *, idempotency_key: str | None = None
     ) -> Job:
@@ -204,6 +223,19 @@ class AsyncJobStarts(AsyncResource):
     ) -> Job:
         """Start a job that fits a model's rectifier, on labelled images or on images alone."""
         request = jobs.fit_rectifier(annotation_set, model, pipeline, options)
+        return await self.create_job(request, idempotency_key=idempotency_key)
+
+    async def train(
+        self,
+        label_set: str,
+        model: str,
+        *,
+        source: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Job:
+        """Start a job that trains a model on a label set."""
+        request = jobs.train(label_set, model, {"source": source, **options})
         return await self.create_job(request, idempotency_key=idempotency_key)
 
     async def create_job(
