@@ -8,13 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.adaptation.checkpoints import load_checkpoint, save_checkpoint
 from models.adaptation.config import Recipe
 from models.adaptation.data import TargetSample
 from models.adaptation.registry import TERM_KINDS, build_terms
 from models.adaptation.training import TrainingState
 from models.errors import ConfigError
-from tests.models.adaptation.steps import context, train
-from tests.models.adaptation.toys import target
+from tests.models.adaptation.steps import batches, context, train
+from tests.models.adaptation.test_connectivity_term import with_rare
+from tests.models.adaptation.toys import QUICK, compact, target
 
 SETTINGS = {"rmm": {"points": 32}, "prototypes": {"patches": 16}}
 WITHOUT_SOURCE = ("prototypes", "rmm", "connectivity")
@@ -76,3 +78,23 @@ def test_settings_are_checked(name):
     for wrong in ({"weight": -1}, {"weight": "1"}, {"wieght": 1}):
         with pytest.raises(ConfigError, match=f"terms.{name}"):
             build_terms(Recipe(terms={name: wrong}), context())
+
+
+def test_a_resumed_run_of_all_methods_ends_with_the_same_bytes(tmp_path):
+    def fresh() -> TrainingState:
+        recipe = Recipe(terms={name: SETTINGS.get(name, {}) for name in TERM_KINDS})
+        terms = build_terms(recipe, context(steps=6))
+        for each in terms:
+            each.prepare(with_rare())
+        return TrainingState(compact(), terms, QUICK, 6, seed=0)
+
+    def go_on(state: TrainingState, first: int, last: int) -> TrainingState:
+        for step in range(first, last):
+            state.train_step(batches(samples=with_rare()), step)
+        return state
+
+    undisturbed = go_on(fresh(), 0, 6)
+    save_checkpoint(tmp_path, go_on(fresh(), 0, 3), 3, "a")
+    resumed = fresh()
+    assert load_checkpoint(tmp_path, resumed, "a") == 3
+    assert torch.equal(weights(go_on(resumed, 3, 6)), weights(undisturbed))
