@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -42,8 +43,8 @@ def write_scenes(
     folder = cache / f"scenes-{style}-{split}" / f"v{GENERATOR_VERSION}-{numbers}"
     if folder.exists():
         return folder
-    unfinished = folder.with_suffix(".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".unfinished"))
     source, validation, target = counts
     # Seeds of source_val lie behind those of the target, so that no layout occurs in both.
     parts = (
@@ -57,7 +58,10 @@ def write_scenes(
             _write_part(unfinished / name, labels, part_style, seeds, size_hw, bar, task)
     document = {**SCENE_ONTOLOGY.to_dict(), "stored_ignore_value": IGNORE}
     (unfinished / "classes.json").write_text(json.dumps(document, indent=1))
-    unfinished.rename(folder)
+    try:
+        unfinished.rename(folder)
+    except OSError:  # somebody else was faster; the same arguments give the same scenes
+        shutil.rmtree(unfinished)
     return folder
 
 
