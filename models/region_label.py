@@ -11,13 +11,17 @@ from models.connectivity.region_table import region_document
 from models.connectivity.regions import Regions
 from models.label_maps import LabelMaps, label_maps
 from models.ontology import IGNORE_LABEL
+from models.rectification.calibration import PlattScaling, log_odds
 
 PREDICTED: Final = "predict"
 RECTIFIED: Final = "rectify"
 """Names of maps of an evidence. The weights are of the classes of the second, where it is there."""
 
-CONFIDENCE_SCALE: Final = 1.0
-CONFIDENCE_SHIFT: Final = 0.0
+CONFIDENCE: Final = PlattScaling(0.56, -0.36)
+"""Scale and shift of the confidence where regions took part. Votes agree more than they are right.
+Fitted on generated scenes of three styles that no model was fitted on, with and without `rectify`
+and `correct`; docs/benchmarks.md has what it brings."""
+
 _LEAST: Final = 0.01
 
 
@@ -76,28 +80,25 @@ def region_certainty(
     One fixed monotone formula: the mean of the log odds of what is known of the pixel, scaled and
     shifted, as a probability again. Known are its confidence r, if its class is the predicted (or
     rectified) one; the share of the votes of its region for the class written, if it has votes; and
-    the probability that the correction gives to that class, if there was one. Scale and shift were
-    fitted on generated scenes and are the same for all classes.
+    the probability that the correction gives to that class, if there was one. Scale and shift
+    (`CONFIDENCE`) are the same for all classes.
     """
     regions = evidence.regions
     written = regions.classes if decisions is None else decisions.classes_after
-    by_region: list[npt.NDArray[np.float64]] = []
+    by_region: list[npt.NDArray[np.floating[Any]]] = []
     total = regions.votes.sum(1)
     taken = np.where(written == IGNORE_LABEL, regions.classes, written).astype(np.int64)
     share = np.take_along_axis(regions.votes, taken[:, None], 1)[:, 0] / np.maximum(total, 1e-12)
-    by_region.append(np.where(total > 0, _log_odds(share), np.nan))
+    by_region.append(np.where(total > 0, log_odds(share, _LEAST), np.nan))
     if decisions is not None:
-        by_region.append(_log_odds(decisions.probability))
+        by_region.append(log_odds(decisions.probability, _LEAST))
     known = np.stack(by_region)
     sums, counts = np.nansum(known, 0), np.isfinite(known).sum(0)
     own = label == evidence.maps[RECTIFIED if RECTIFIED in evidence.maps else PREDICTED]
-    pixel_sums = np.where(own, _log_odds(evidence.weight), 0.0) + _painted(regions, sums)
+    pixel_sums = np.where(own, log_odds(evidence.weight, _LEAST), 0.0) + _painted(regions, sums)
     pixel_counts = own + _painted(regions, counts)
     mean = pixel_sums / np.maximum(pixel_counts, 1)
-    certain: npt.NDArray[np.float64] = 1 / (
-        1 + np.exp(-(CONFIDENCE_SCALE * mean + CONFIDENCE_SHIFT))
-    )
-    return certain.astype(np.float32)
+    return CONFIDENCE.probability(mean)
 
 
 def _painted(regions: Regions, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -106,8 +107,3 @@ def _painted(regions: Regions, values: npt.NDArray[Any]) -> npt.NDArray[np.float
     for rle, value in zip(regions.rles, values, strict=True):
         flat[rle.pixels()] = value
     return flat.reshape((height, width), order="F")
-
-
-def _log_odds(p: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-    clipped = np.clip(p.astype(np.float64), _LEAST, 1 - _LEAST)
-    return np.log(clipped / (1 - clipped))

@@ -29,6 +29,7 @@ from tests.support.tiny_rectifier import tiny_rectifier
 PREDICT = {"predict": {"window_px": 32, "flip": True, "scales": [1.0, 0.5]}}
 SELECT = {**PREDICT, "select": {"keep_fraction": 0.6, "scope": "image"}}
 AGGREGATE = {**SELECT, "aggregate": {}}
+CORRECT = {**AGGREGATE, "correct": {"fit": "model", "keep_below": 0.7}}
 
 # (model, version of predict) -> digest, and (model, versions of predict and select) -> digest.
 GOLDEN_PREDICT: dict[tuple[str, int], str] = {
@@ -47,7 +48,10 @@ GOLDEN_RECTIFY: dict[tuple[int, int], str] = {
 }
 # Versions of predict, select and aggregate -> digest, with the model "convolution".
 GOLDEN_AGGREGATE: dict[tuple[int, ...], str] = {
-    (1, 1, 2): "5758355eb9174ce3",
+    (1, 1, 3): "2adb7fd2a2ee71d8",
+}
+GOLDEN_CORRECT: dict[tuple[int, ...], str] = {
+    (1, 1, 3, 2): "1cc0b12d86454afa",
 }
 CONVOLUTION_SEED = 3
 COMPACT_SEED = 10
@@ -145,3 +149,8 @@ def test_rectify():
 def test_aggregate():
     versions = [ALGORITHM_VERSIONS[stage] for stage in ("predict", "select", "aggregate")]
     assert digest_of_labels("convolution", AGGREGATE) == GOLDEN_AGGREGATE[tuple(versions)]
+
+
+def test_correct():
+    versions = [ALGORITHM_VERSIONS[s] for s in ("predict", "select", "aggregate", "correct")]
+    assert digest_of_labels("convolution", CORRECT) == GOLDEN_CORRECT[tuple(versions)]
