@@ -111,23 +111,32 @@ def folder_data(folder: Path, size_hw: tuple[int, int], counts: tuple[int, int, 
 
 
 def _scenes(cache: Path, style: str, seeds: range, size_hw: tuple[int, int]) -> ImageSet:
-    name = f"{style}-{seeds.start}-{len(seeds)}-{size_hw[0]}x{size_hw[1]}"
-    path = cache / f"v{GENERATOR_VERSION}" / f"{name}.npz"
-    if not path.exists():
-        scenes = [
-            generate_scene(style, seed, size_hw)
-            for seed in track(seeds, description=f"draw {style}")
-        ]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished.npz")
+    folder = cache / f"v{GENERATOR_VERSION}"
+    begin, end = f"{style}-{seeds.start}-", f"-{size_hw[0]}x{size_hw[1]}.npz"
+    # A set that was drawn for a larger budget begins with the same scenes.
+    counts = [int(path.name[len(begin) : -len(end)]) for path in folder.glob(f"{begin}*{end}")]
+    enough = [count for count in counts if count >= len(seeds)]
+    path = folder / f"{begin}{min(enough) if enough else len(seeds)}{end}"
+    if not enough:
+        _draw(path, style, seeds, size_hw)
+    with np.load(path, allow_pickle=False) as stored:
+        images, labels = (stored[name][: len(seeds)] for name in ("images", "labels"))
+    return ImageSet(tuple(map(str, seeds)), images, labels)
+
+
+def _draw(path: Path, style: str, seeds: range, size_hw: tuple[int, int]) -> None:
+    scenes = [
+        generate_scene(style, seed, size_hw) for seed in track(seeds, description=f"draw {style}")
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".unfinished")
+    with unfinished.open("wb") as file:
         np.savez_compressed(
-            unfinished,
+            file,
             images=np.stack([scene.image for scene in scenes]),
             labels=np.stack([scene.label for scene in scenes]),
         )
-        unfinished.rename(path)
-    with np.load(path, allow_pickle=False) as stored:
-        return ImageSet(tuple(map(str, seeds)), stored["images"], stored["labels"])
+    unfinished.rename(path)
 
 
 def _read(

@@ -17,13 +17,13 @@ from models.segmentation.bundled import BundledSegmenter
 from models.segmentation.compact import CompactSegmenter
 
 LEARNING_RATE = 3e-3
+_IMAGES_IN_A_STEP = 8
 _CPU = torch.device("cpu")
 
 
 def source_model(data: RoundsData, budget: Budget, seed: int, cache: Path) -> BundledSegmenter:
     """The source model; a second call with the same source, sizes and seed trains nothing."""
     recipe = Recipe(crop_hw=budget.source_crop_hw)
-    images_in_a_step = 2 * budget.batch_size
     inputs = {
         "source": hashlib.sha256(
             data.source.images.tobytes() + data.source.labels.tobytes()
@@ -31,7 +31,7 @@ def source_model(data: RoundsData, budget: Budget, seed: int, cache: Path) -> Bu
         "classes": [info.name for info in data.ontology.classes],
         "width": budget.width,
         "steps": budget.source_steps,
-        "images_in_a_step": images_in_a_step,
+        "images_in_a_step": _IMAGES_IN_A_STEP,
         "learning_rate": LEARNING_RATE,
         "crop_hw": list(budget.source_crop_hw),
         "augmentation": asdict(recipe.augmentation),
@@ -43,7 +43,7 @@ def source_model(data: RoundsData, budget: Budget, seed: int, cache: Path) -> Bu
         torch.manual_seed(seed)
         network = train_supervised(
             CompactSegmenter(data.ontology.num_classes, width=budget.width),
-            data.source, recipe, budget.source_steps, seed, images_in_a_step, LEARNING_RATE,
+            data.source, recipe, budget.source_steps, seed, _IMAGES_IN_A_STEP, LEARNING_RATE,
         )  # fmt: skip
         unfinished = cache / f"source-{key}.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)

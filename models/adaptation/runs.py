@@ -156,8 +156,12 @@ class Run:
         model = adapted.model
         if isinstance(model, BundledSegmenter):
             model.provenance = {**provenance, "parent": model.provenance}
-            # The rectifier knows the weights that it was fitted for, which are others now.
+            # What was fitted on the features of the weights before does not fit those of now.
             model.rectifier = adapted.parts.rectifier
+            if model.connectivity is not None and any(
+                columns.group == "segmenter" for columns in model.connectivity.inputs
+            ):
+                model.connectivity = None
         save_model(model, unfinished / "model")
         flush(unfinished / "model")
         unfinished.rename(folder.parent)
