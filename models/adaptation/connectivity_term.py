@@ -26,15 +26,17 @@ from models.ontology import IGNORE_LABEL
 
 @dataclass(frozen=True)
 class ConnectivitySettings:
-    """Attributes:
-    weight: of pasted pixels in the loss, times the reliability of their region.
-    regions_of_image: how many are pasted into each mixed image.
-    temperature: of the choice of classes, as in rare-class sampling.
-    least_area_px: smaller regions are not pasted.
-    largest_share: of an image; larger regions are not pasted.
-    least_reliability: mean r of a region below which it is not pasted.
-    shift_px: how far up or down a region may move; it keeps its height in the image otherwise,
-        since classes have their places in a street.
+    """Settings of the term `connectivity`.
+
+    Attributes:
+        weight: of pasted pixels in the loss, times the reliability of their region.
+        regions_of_image: how many are pasted into each mixed image.
+        temperature: of the choice of classes, as in rare-class sampling.
+        least_area_px: smaller regions are not pasted.
+        largest_share: of an image; larger regions are not pasted.
+        least_reliability: mean r of a region below which it is not pasted.
+        shift_px: how far up or down a region may move; it keeps its height in the image otherwise,
+            since classes have their places in a street.
     """
 
     weight: float = 1.0

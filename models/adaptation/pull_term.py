@@ -13,7 +13,7 @@ from models.adaptation.projection import Projection
 from models.adaptation.pull import POSITIVES, draw_contrast, pull_loss
 from models.adaptation.resolution import labels_at
 from models.adaptation.reweighting import ConfidenceBank, class_weights, confidence_sums
-from models.adaptation.style_ce_term import (
+from models.adaptation.styled_source import (
     check_translation,
     needs_source,
     source_of,
@@ -37,19 +37,21 @@ KEYS: Final = ("student", "teacher")
 
 @dataclass(frozen=True)
 class PullSettings:
-    """Attributes:
-    weight: lambda.
-    temperature: tau.
-    queries_of_class: M, at most, in each process.
-    negatives: N of each query.
-    power: beta of the re-weighting; 0 weighs all classes alike.
-    confidence_momentum: of the classes' mean confidences.
-    direction: what is pulled where; "target_to_source" is the method.
-    keys: whose features the keys are: the student's, as they are in this step, or the teacher's,
-        for two more looks.
-    positives: see `pull.POSITIVES`.
-    channels: of the projection; 0 compares the features themselves.
-    engine, window_share: of the translation, see `translation.py`.
+    """Settings of the term `pull`.
+
+    Attributes:
+        weight: lambda.
+        temperature: tau.
+        queries_of_class: M, at most, in each process.
+        negatives: N of each query.
+        power: beta of the re-weighting; 0 weighs all classes alike.
+        confidence_momentum: of the classes' mean confidences.
+        direction: what is pulled where; "target_to_source" is the method.
+        keys: whose features the keys are: the student's, as they are in this step, or the
+            teacher's, for two more looks.
+        positives: see `pull.POSITIVES`.
+        channels: of the projection; 0 compares the features themselves.
+        engine, window_share: of the translation, see `translation.py`.
     """
 
     weight: float = 0.1

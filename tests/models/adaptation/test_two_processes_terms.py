@@ -27,9 +27,9 @@ TERMS: dict[str, dict[str, Any]] = {
 }
 
 
-def run(batch_size: int, only_finite: bool = False) -> list[dict[str, float]]:
+def run(batch_size: int, all_methods: bool = False) -> list[dict[str, float]]:
     """Losses of each step."""
-    recipe = replace(QUICK, batch_size=batch_size, terms=_all() if only_finite else TERMS)
+    recipe = replace(QUICK, batch_size=batch_size, terms=_all() if all_methods else TERMS)
     known = replace(context(steps=STEPS), feature_channels=8)
     terms = build_terms(recipe, known)
     for each in terms:
@@ -43,18 +43,18 @@ def _all() -> dict[str, dict[str, Any]]:
     return {name: {"points": 32} if name == "rmm" else {} for name in TERM_KINDS}
 
 
-def _process(rank: int, folder: str, only_finite: bool) -> None:
+def _process(rank: int, folder: str, all_methods: bool) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    losses = run(2, only_finite)
+    losses = run(2, all_methods)
     if rank == 0:
         Path(folder, "losses.json").write_text(json.dumps(losses))
     dist.destroy_process_group()
 
 
-def in_two(folder: Path, only_finite: bool = False) -> list[dict[str, float]]:
+def in_two(folder: Path, all_methods: bool = False) -> list[dict[str, float]]:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    spawn(_process, (str(folder), only_finite), nprocs=2)  # type: ignore[no-untyped-call]
+    spawn(_process, (str(folder), all_methods), nprocs=2)  # type: ignore[no-untyped-call]
     found: list[dict[str, float]] = json.loads((folder / "losses.json").read_text())
     return found
 
@@ -69,5 +69,5 @@ def test_losses_are_those_of_one_process(tmp_path):
 
 @pytest.mark.faults
 def test_methods_that_draw_on_their_own_go_through(tmp_path):
-    for losses in in_two(tmp_path, only_finite=True):
+    for losses in in_two(tmp_path, all_methods=True):
         assert set(losses) >= set(TERM_KINDS)
