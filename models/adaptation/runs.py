@@ -1,5 +1,6 @@
 """A run in a folder: starts or goes on, trains, and leaves a model or the reason why not."""
 
+import errno
 import hashlib
 import json
 import os
@@ -56,20 +57,24 @@ class Run:
         """Runs to the end, or until it is stopped; returns the exit status of the process."""
         if (self._folder / RESULT_FILE).exists():
             return DONE
+        if process_rank() == 0:
+            (self._folder / ERROR_FILE).unlink(missing_ok=True)
         try:
             self._train()
         except Stopped:
             return STOPPED
         except DiskFull as error:
             return self._fail(DISK_FULL, error.code, error)
-        except RunRefused as error:
-            return self._fail(REFUSED, error.code, error)
-        except NotFinite as error:
+        except (RunRefused, NotFinite) as error:
             return self._fail(REFUSED, error.code, error)
         except ConfigError as error:
             return self._fail(REFUSED, "bad-spec", error)
         except (ModelRefused, ModelOutputInvalid) as error:
             return self._fail(REFUSED, "wrong-architecture", error)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            return self._fail(DISK_FULL, DiskFull.code, error)
         return DONE
 
     def _train(self) -> None:
@@ -81,7 +86,7 @@ class Run:
         donors = self._donor_pixels(source, target, spec, model.ontology.num_classes)
         state = prepared_state(model, spec.setting, target, spec.recipe, spec.steps, spec.seed)
         batches = BatchSource(source, target, spec.recipe, donors, spec.seed, self._device)
-        fingerprint = _fingerprint(self._folder)
+        fingerprint = _fingerprint(self._folder, spec)
         self._step = load_checkpoint(self._folder, state, fingerprint)
         self._steps(spec, state, batches, fingerprint)
         self._finish(spec, state, target)
@@ -205,13 +210,14 @@ def _samples(
     return source, target_samples(folder / "target", num_classes)
 
 
-def _fingerprint(folder: Path) -> str:
+def _fingerprint(folder: Path, spec: RunSpec) -> str:
     """Of all that decides how the run ends, samples by their names alone."""
     content = hashlib.sha256(folder_digest(folder / "model").encode())
-    for name in (SPEC_FILE, "source/manifest.jsonl", "target/manifest.jsonl"):
+    recipe = json.dumps(spec.recipe.to_dict(), sort_keys=True)
+    content.update(f"{spec.setting} {spec.seed} {spec.steps} {recipe} {process_count()}".encode())
+    for name in ("source/manifest.jsonl", "target/manifest.jsonl"):
         path = folder / name
         content.update(name.encode() + (path.read_bytes() if path.exists() else b""))
-    content.update(str(process_count()).encode())
     return content.hexdigest()
 
 

@@ -12,6 +12,7 @@ import torch
 
 import models.adaptation.runs as runs
 from models.adaptation.checkpoints import FOLDER
+from models.adaptation.progress import Progress
 from models.adaptation.runs import DISK_FULL, DONE, REFUSED, STOPPED, Run
 from models.adaptation.training import NotFinite, TrainingState
 from models.segmentation.loading import load_model
@@ -71,6 +72,15 @@ def test_a_disk_that_fills_in_a_checkpoint(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / FOLDER).iterdir()] == ["step-00000001"]
 
 
+def test_a_disk_that_fills_with_the_progress(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Progress, "report", full)
+    assert run(write_run(tmp_path)) == DISK_FULL
+    assert error(tmp_path)[0] == "disk-full"
+
+
 def test_a_disk_that_fills_with_the_result(tmp_path, monkeypatch):
     def full(model, folder):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -79,7 +89,9 @@ def test_a_disk_that_fills_with_the_result(tmp_path, monkeypatch):
         patched.setattr(runs, "save_model", full)
         assert run(write_run(tmp_path)) == DISK_FULL
     assert not (tmp_path / "result.json").exists()
+    assert (tmp_path / "error.json").exists()
     assert run(tmp_path) == DONE
+    assert not (tmp_path / "error.json").exists()
 
 
 def test_an_exported_program_is_of_the_wrong_architecture(tmp_path):
