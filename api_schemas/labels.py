@@ -86,6 +86,8 @@ class LabelJob(BaseModel):
     status: JobStatus
     position: int
     external_id: str
+    campaign: str | None = Field(None, description="The campaign that the job is a step of …")
+    round: int | None = Field(None, description="… and the round")
 
 
 class RegionModelUse(BaseModel):

@@ -26,8 +26,10 @@ LEAST_IMAGES: Final = 2
 LEAST_RECTIFIER_IMAGES: Final = 8  # some of them calibrate, and are not fitted on
 
 
-def get_set(session: Session, annotation_set_id: str, purpose: str, use: str) -> AnnotationSetRow:
-    """Return an annotation set of a purpose, kept from being deleted meanwhile.
+def get_set(
+    session: Session, annotation_set_id: str, purpose: str | tuple[str, ...], use: str
+) -> AnnotationSetRow:
+    """Return an annotation set of a purpose (of one of several), kept from being deleted meanwhile.
 
     Args:
         use: what it is for, as `Refine jobs start`.
@@ -42,10 +44,12 @@ def get_set(session: Session, annotation_set_id: str, purpose: str, use: str) ->
         raise NotFound(f"There is no annotation set '{annotation_set_id}'.")
     if hold(session, row).deleted_at is not None:
         raise Gone(f"Annotation set '{annotation_set_id}' was deleted. Upload the labels again.")
-    if row.purpose != purpose:
+    purposes = (purpose,) if isinstance(purpose, str) else purpose
+    if row.purpose not in purposes:
+        named = " or ".join(f"'{one}'" for one in purposes)
         raise StateConflict(
             f"Annotation set '{row.id}' was uploaded with purpose '{row.purpose}'. {use} labels "
-            f"of purpose '{purpose}'; upload them again with that purpose."
+            f"of purpose {named}; upload them again with that purpose."
         )
     return row
 

@@ -20,7 +20,7 @@ from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import FieldProblem, NotFound, ProblemError, StateConflict
 from domain import job_states
 from domain.job_fields import resolve_pipeline
-from storage.catalog import dependents, label_sets, models
+from storage.catalog import campaigns, dependents, label_sets, models
 from storage.catalog.engine import Catalog, db_now
 from storage.catalog.locks import claim
 from storage.catalog.tables import (
@@ -46,7 +46,7 @@ class Dependents:
     """What stands in the way: addresses, each with what it is.
 
     Attributes:
-        live: jobs at work; `force` does not help.
+        live: jobs and campaigns at work; `force` does not help.
         others: what `force` leaves behind without the thing.
     """
 
@@ -55,6 +55,12 @@ class Dependents:
 
     def add_live(self, rows: list[JobRow]) -> None:
         self.live += [(f"/v1/jobs/{row.id}", f"a job that is {row.status}") for row in rows]
+
+    def add_campaigns(self, session: Session, *ids: str) -> None:
+        rows = campaigns.live_campaigns_naming(session, ids, dependents.NAMED)
+        self.live += [
+            (f"/v1/campaigns/{row.id}", f"a campaign that is {row.status}") for row in rows
+        ]
 
     def add_others(self, path: str, what: str, ids: list[str]) -> None:
         self.others += [(f"{path}/{name}", what) for name in ids]
@@ -67,8 +73,8 @@ class Dependents:
         """
         if self.live:
             raise StateConflict(
-                f"{what} is in use by jobs that are not over; `errors` names them. Cancel them "
-                "with POST …:cancel, or wait for their end.",
+                f"{what} is in use by jobs or campaigns that are not over; `errors` names them. "
+                "End them with POST …:cancel or …:stop, or wait for their end.",
                 errors=_named(self.live),
             )
         if self.others and not force:
@@ -108,6 +114,7 @@ def delete_image_set(catalog: Catalog, image_set_id: str, *, force: bool = False
         found.add_others("/v1/schedules", "a schedule", _schedules_naming(session, row.id))
         for one in annotated:
             found.add_live(dependents.unfinished_jobs_naming(session, [one.id]))
+        found.add_campaigns(session, row.id, *(one.id for one in annotated))
         found.check(f"Image set '{row.id}'", force)
         if row.status == "receiving" and not force:
             raise StateConflict(f"Image set '{row.id}' cannot be deleted now: {_RECEIVING}.")
@@ -132,6 +139,7 @@ def delete_annotation_set(catalog: Catalog, annotation_set_id: str, *, force: bo
         found = Dependents()
         found.add_live(dependents.unfinished_jobs_naming(session, [row.id]))
         found.add_others("/v1/schedules", "a schedule", _schedules_naming(session, row.id))
+        found.add_campaigns(session, row.id)
         found.check(f"Annotation set '{row.id}'", force)
         row.deleted_at = _now(session)
 
@@ -155,6 +163,7 @@ def delete_job(catalog: Catalog, job_id: str, *, force: bool = False) -> None:
         others = dependents.unfinished_jobs_naming(session, [row.id])
         found.add_live([other for other in others if other.id != row.id])
         found.add_others("/v1/schedules", "a schedule", _schedules_naming(session, row.id))
+        found.add_campaigns(session, row.id)
         found.check(f"Job '{row.id}'", force)
         if not job_states.is_done(row):
             if not force:
@@ -187,6 +196,7 @@ def delete_label_set(catalog: Catalog, label_set_id: str, *, force: bool = False
         found = Dependents()
         found.add_live(dependents.unfinished_jobs_naming(session, [row.id]))
         found.add_others("/v1/schedules", "a schedule", _schedules_naming(session, row.id))
+        found.add_campaigns(session, row.id)
         found.check(f"Label set '{row.id}'", force)
         row.deleted_at = _now(session)
 
@@ -248,6 +258,7 @@ def delete_model_version(catalog: Catalog, name: str, number: int, *, force: boo
             session, lambda job: _names(session, job, name, number)
         )
         found.add_others("/v1/schedules", "a schedule", schedules)
+        found.add_campaigns(session, row.id)
         found.check(f"Version {number} of model '{name}'", force)
         row.deleted_at = _now(session)
         if model is not None and is_current:

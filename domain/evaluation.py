@@ -23,7 +23,8 @@ def create_evaluate(
     Raises:
         ProblemError: unknown set, job or model; both or neither given; classes that differ.
     """
-    truth = get_set(session, request.annotation_set, "evaluation", "Evaluate jobs read")
+    purposes = ("evaluation", "validation")
+    truth = get_set(session, request.annotation_set, purposes, "Evaluate jobs read")
     if (request.model is None) == (request.labels_of_job is None):
         raise ValidationProblem("Give either `model` or `labels_of_job`, not both and not neither.")
     pipeline, pipeline_name = None, None

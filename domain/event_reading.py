@@ -6,16 +6,18 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
+from domain import campaign_events
 from domain import events as written
 from domain.job_states import is_done
-from storage.catalog import events
+from storage.catalog import campaigns, events
 from storage.catalog.engine import Catalog
 from storage.catalog.events import Event
-from storage.catalog.tables import JobRow
+from storage.catalog.tables import CampaignRow, JobRow
 
 MAX_LOOK_EVENTS: Final = 500
 MAX_REPLAYED_EVENTS: Final = 2000
 JOBS_PER_QUERY: Final = 500
+CAMPAIGN_PREFIX: Final = "cmp_"
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,10 @@ class Look:
 
 
 def look_at(catalog: Catalog, told: dict[str, int | None]) -> dict[str, Look | None]:
-    """Return what is new of some jobs, by the number up to which each is known.
+    """Return what is new of some jobs and campaigns, by the number up to which each is known.
 
-    One query finds which jobs have moved; only those are read. A job that does not exist is None
-    in the result, one without news is absent.
+    One query finds which have moved; only those are read. One that does not exist is None in the
+    result, one without news is absent.
     """
     found: dict[str, Look | None] = {}
     with catalog.read() as session:
@@ -42,11 +44,30 @@ def look_at(catalog: Catalog, told: dict[str, int | None]) -> dict[str, Look | N
         job_ids = iter(told)
         while part := list(islice(job_ids, JOBS_PER_QUERY)):
             numbers |= events.event_numbers(session, part)
+            of_campaigns = [name for name in part if name.startswith(CAMPAIGN_PREFIX)]
+            if of_campaigns:
+                numbers |= campaigns.event_numbers(session, of_campaigns)
         moved = [j for j, seq in told.items() if j not in numbers or numbers[j] != seq]
         for job_id in moved:
-            row = session.get(JobRow, job_id) if job_id in numbers else None
-            found[job_id] = None if row is None else _look(session, row, told[job_id])
+            found[job_id] = _look_at_one(session, job_id, told[job_id])
     return found
+
+
+def _look_at_one(session: Session, topic: str, after_seq: int | None) -> Look | None:
+    if topic.startswith(CAMPAIGN_PREFIX):
+        campaign = session.get(CampaignRow, topic)
+        return None if campaign is None else _look_at_campaign(session, campaign, after_seq)
+    row = session.get(JobRow, topic)
+    return None if row is None else _look(session, row, after_seq)
+
+
+def _look_at_campaign(session: Session, row: CampaignRow, after_seq: int | None) -> Look:
+    done = campaign_events.is_done(row)
+    if after_seq is None:
+        return Look(None, row.event_seq, done, is_caught_up=True)
+    found = campaigns.events_after(session, row.id, after_seq, MAX_LOOK_EVENTS)
+    upto_seq = found[-1].seq if found else row.event_seq
+    return Look(after_seq, upto_seq, done, upto_seq >= row.event_seq, found)
 
 
 def _look(session: Session, row: JobRow, after_seq: int | None) -> Look:

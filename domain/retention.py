@@ -62,8 +62,10 @@ class Retention:
         )
         yield "rows of deleted jobs", tombstones.remove_behind_jobs
         yield "entries of deleted label sets", tombstones.remove_behind_label_sets
+        yield "rounds of deleted campaigns", tombstones.remove_behind_campaigns
         yield "entries of deleted image sets", tombstones.remove_behind_image_sets
         yield "annotations of deleted sets", tombstones.remove_behind_annotation_sets
+        yield "traces of deleted campaigns", self._with(tombstones.remove_campaigns, kept)
         yield "traces of deleted label sets", self._with(tombstones.remove_label_sets, kept)
         yield "traces of deleted labels", self._with(tombstones.remove_labels, kept)
         yield "traces of deleted jobs", self._with(tombstones.remove_jobs, kept)

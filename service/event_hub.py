@@ -81,7 +81,7 @@ class Subscription:
 
 @dataclass(eq=False)
 class Topic:
-    """A watched job; `told_seq` is how far its subscriptions have been told."""
+    """A watched job or campaign; `told_seq` is how far its subscriptions have been told."""
 
     job_id: str
     ready: "asyncio.Future[None]"

@@ -102,7 +102,7 @@ async def stream_events(
         if opening.is_done and last_seq is not None and not lines:
             return Response(status_code=204)
         reopen = partial(open_stream, state.catalog, job_id, None)
-        live = _Live(hub, subscription, reopen, state.settings.stream_keep_alive_seconds)
+        live = Live(hub, subscription, reopen, state.settings.stream_keep_alive_seconds)
         return EventStream(
             live.parts(opening, state.settings.stream_max_seconds),
             held=stack.pop_all(),
@@ -111,20 +111,20 @@ async def stream_events(
         )
 
 
-def parse_types(given: list[str] | None) -> frozenset[str]:
-    """Return the types that a client wants; all of them if it names none.
+def parse_types(given: list[str] | None, known: frozenset[str] = ALL_TYPES) -> frozenset[str]:
+    """Return the types that a client wants; all that are known if it names none.
 
     Raises:
         ValidationProblem: there is no such type.
     """
     names = {name.strip() for part in given or [] for name in part.split(",")} - {""}
-    unknown = sorted(names - ALL_TYPES)
+    unknown = sorted(names - known)
     if unknown:
         raise ValidationProblem(
-            f"There are no events of type {unknown[0][:64]!r}. Types: {', '.join(EVENT_TYPES)}.",
+            f"There are no events of type {unknown[0][:64]!r}. Types: {', '.join(sorted(known))}.",
             errors=[FieldProblem(pointer="/types", detail="unknown type")],
         )
-    return frozenset(names) or ALL_TYPES
+    return frozenset(names) or known
 
 
 def parse_number(text: str | None) -> int | None:
@@ -159,7 +159,7 @@ def _snapshot(session: Session, row: JobRow) -> list[Event]:
     return [Event(row.event_seq - 1, "job.snapshot", document), end]
 
 
-class _Live:
+class Live:
     """One stream, from its opening to its end."""
 
     def __init__(

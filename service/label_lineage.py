@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from api_schemas.labels import LabelJob, LabelLineage
 from api_schemas.pipelines import PipelineConfig
 from domain.models import reference_of
-from storage.catalog import jobs
+from storage.catalog import campaigns, jobs
 from storage.catalog.tables import (
     JobItemRow,
     JobRow,
@@ -39,6 +39,7 @@ def _showing(label_id: str) -> Select[JobItemRow, JobRow]:
 def lineage_of(session: Session, row: LabelRow, version: ModelVersionRow) -> LabelLineage:
     """Return everything that the bytes of a label depend on, and the jobs that show it."""
     shown = session.execute(_showing(row.id).limit(MAX_JOBS + 1)).all()
+    rounds = campaigns.rounds_of_jobs(session, [job.id for _, job in shown])
     config = PipelineConfig.model_validate(jobs.get_pipeline(session, row.pipeline_digest))
     names = session.execute(
         select(PipelineVersionRow.name, PipelineVersionRow.version)
@@ -73,6 +74,8 @@ def lineage_of(session: Session, row: LabelRow, version: ModelVersionRow) -> Lab
                 status=job.status,
                 position=item.position,
                 external_id=item.external_id,
+                campaign=rounds.get(job.id, (None, None))[0],
+                round=rounds.get(job.id, (None, None))[1],
             )
             for item, job in shown[:MAX_JOBS]
         ],

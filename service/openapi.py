@@ -221,6 +221,28 @@ LABEL_SET_EXAMPLES: dict[str, Any] = {
         },
     }
 }
+CAMPAIGN_EXAMPLES: dict[str, Any] = {
+    "uda": {
+        "summary": "Three rounds with labelled source images, reported against true labels",
+        "value": {
+            "name": "to the night",
+            "model": "demo:1",
+            "target": _SET,
+            "setting": "uda",
+            "source": {"annotations": "ann_01J9Z3N6V1QG8T2B4C5D6E7F8G"},
+            "pipeline": {"select": {"mode": "class_balanced", "keep_fraction": 0.7}},
+            "recipe": {"batch_size": 4, "terms": {}},
+            "rounds": 3,
+            "steps": 2000,
+            "evaluation": "ann_01J9Z3N6V1QG8T2B4C5D6E7F8H",
+            "promote": True,
+        },
+    },
+    "source_free": {
+        "summary": "Without source images",
+        "value": {"model": "demo:1", "target": _SET, "setting": "source_free", "rounds": 2},
+    },
+}
 UPLOAD_EXAMPLES: dict[str, Any] = {
     "archive": {
         "summary": "A zip of 3 GB",

@@ -15,11 +15,12 @@ from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
 from api_schemas.problems import ProblemError, StorageUnavailable
-from domain import job_states, planning, quotas, schedules, sweep, tracing
+from domain import job_states, planning, quotas, rounds, schedules, sweep, tracing
 from domain import jobs as jobs_use_cases
 from domain.dispatch import DispatchLimits, dispatch
 from domain.housekeeping import HousekeepingThread
 from domain.logs import set_up_logs
+from domain.round_turn import Limits
 from domain.settings import Settings
 from storage.catalog import jobs
 from storage.catalog.advancing import DueJob, due_jobs, past_deadline
@@ -117,6 +118,7 @@ class Scheduler:
                 log.warning("the broker has lost its messages; sending again", chunks=n)
         self._fire_schedules()
         more = self._advance_due()
+        more = self._advance_campaigns() or more  # behind the jobs that have just ended
         dispatch(self._catalog, self._queue, self._limits)
         if time.monotonic() - self._swept_at >= self._settings.sweep_seconds:
             self._swept_at = time.monotonic()
@@ -132,6 +134,37 @@ class Scheduler:
                 outcome=fired.outcome,
                 job=fired.job_id,
             )
+
+    def _advance_campaigns(self) -> bool:
+        """Move campaigns on while this turn has time; returns whether one has moved."""
+        ends_at = time.monotonic() + MAX_ADVANCE_SECONDS
+        limits = Limits(self._settings.max_queued_images, self._admit)
+        moved = False
+        for campaign_id in rounds.due(self._catalog):
+            if time.monotonic() < self._pauses.get(campaign_id, 0.0):
+                continue
+            while self._advance_campaign(campaign_id, limits):
+                moved = True
+                if time.monotonic() >= ends_at:
+                    return True
+        return moved
+
+    def _advance_campaign(self, campaign_id: str, limits: Limits) -> bool:
+        """Move one on by a step; one that fails again and again is ended."""
+        try:
+            more = rounds.advance(self._catalog, campaign_id, limits)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # one broken campaign must not stop the others
+            self._failures[campaign_id] += 1
+            self._pauses[campaign_id] = time.monotonic() + STORE_PAUSE_SECONDS
+            log.error("a campaign could not go on", campaign=campaign_id, exc_info=error)
+            if self._failures[campaign_id] >= MAX_ADVANCE_FAILURES:
+                rounds.give_up(self._catalog, campaign_id, type(error).__name__)
+            return False
+        self._failures.pop(campaign_id, None)
+        self._pauses.pop(campaign_id, None)
+        return more
 
     def _admit(self, session: Session, job: JobRow) -> None:
         quotas.check_job(session, self._settings, job)

@@ -11,6 +11,7 @@ import httpx
 
 from selvage_client.downloads import DownloadReport, Fetch, plan_download, write_atomically
 from selvage_client.gathering import all_or_first_error
+from selvage_client.resources.campaigns import AsyncCampaigns
 from selvage_client.resources.connections import AsyncConnections
 from selvage_client.resources.images import AsyncImages
 from selvage_client.resources.jobs import AsyncJobs
@@ -47,6 +48,7 @@ class AsyncSelvage(AsyncImages, AsyncModels, AsyncJobs, AsyncLabels, AsyncInstal
         key = key_to_use(api_key)
         options = Options(self.url, timeout_seconds, retries or RetryPolicy(), key)
         super().__init__(AsyncTransport(options, transport))
+        self.campaigns = AsyncCampaigns(self._transport)
         self.connections = AsyncConnections(self._transport)
         self.keys = AsyncKeys(self._transport)
         self.label_sets = AsyncLabelSets(self._transport)

@@ -10,6 +10,7 @@ from typing import Self
 import httpx
 
 from selvage_client.downloads import DownloadReport, Fetch, plan_download, write_atomically
+from selvage_client.resources.campaigns import Campaigns
 from selvage_client.resources.connections import Connections
 from selvage_client.resources.images import Images
 from selvage_client.resources.jobs import Jobs
@@ -41,6 +42,7 @@ class Selvage(Images, Models, Jobs, Labels, Installation):
         transport: another httpx transport, for tests.
 
     Attributes:
+        campaigns: rounds of labels and training.
         connections: places outside, with credentials.
         keys: API keys.
         label_sets: frozen selections of labels.
@@ -63,6 +65,7 @@ class Selvage(Images, Models, Jobs, Labels, Installation):
         key = key_to_use(api_key)
         options = Options(self.url, timeout_seconds, retries or RetryPolicy(), key)
         super().__init__(SyncTransport(options, transport))
+        self.campaigns = Campaigns(self._transport)
         self.connections = Connections(self._transport)
         self.keys = Keys(self._transport)
         self.label_sets = LabelSets(self._transport)

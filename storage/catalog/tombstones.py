@@ -10,12 +10,17 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, delete, exists, inspect, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from api_schemas.campaigns import ENDED_CAMPAIGNS
 from api_schemas.jobs import DONE_STATUSES
 from storage.catalog.engine import db_now
 from storage.catalog.tables import (
     AnnotationRow,
     AnnotationSetRow,
     Base,
+    CampaignEventRow,
+    CampaignRoundRow,
+    CampaignRow,
+    CampaignStepRow,
     ChunkRow,
     EventRow,
     ImageSetEntryRow,
@@ -113,6 +118,34 @@ def remove_behind_label_sets(session: Session) -> int:
     for set_id in session.scalars(deleted.limit(1)):
         return _delete_some(session, LabelSetEntryRow, LabelSetEntryRow.label_set_id == set_id)
     return 0
+
+
+def remove_behind_campaigns(session: Session) -> int:
+    """Events, steps and rounds of deleted campaigns that are over."""
+    tables = (CampaignEventRow, CampaignStepRow, CampaignRoundRow)
+    deleted = select(CampaignRow.id).where(
+        CampaignRow.deleted_at.is_not(None),
+        CampaignRow.status.in_(ENDED_CAMPAIGNS),
+        or_(*(exists().where(table.campaign_id == CampaignRow.id) for table in tables)),
+    )
+    for campaign_id in session.scalars(deleted.limit(1)):
+        for table in tables:
+            removed = _delete_some(session, table, table.campaign_id == campaign_id)
+            if removed:
+                return removed
+    return 0
+
+
+def remove_campaigns(session: Session, seconds: float) -> int:
+    """Deleted campaigns with nothing behind them."""
+    return _delete_some(
+        session,
+        CampaignRow,
+        CampaignRow.deleted_at.is_not(None),
+        _older(CampaignRow.deleted_at, seconds),
+        CampaignRow.status.in_(ENDED_CAMPAIGNS),
+        ~exists().where(CampaignRoundRow.campaign_id == CampaignRow.id),
+    )
 
 
 def remove_labels(session: Session, seconds: float) -> int:

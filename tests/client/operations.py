@@ -56,6 +56,18 @@ BY_OPERATION: dict[Operation, Ask] = {
     ("GET", "/v1/labels/{label_id}/lineage"): lambda c: c.lineage("x"),
     ("GET", "/v1/labels/{label_id}/artifacts/{name}"): lambda c: c.artifact("x", "label.png"),
     ("DELETE", "/v1/labels/{label_id}"): lambda c: c.delete_label("x"),
+    ("POST", "/v1/campaigns"): lambda c: c.campaigns.start(
+        "demo", "set_01J9Z3N6V1QG8T2B4C5D6E7F8G", setting="source_free"
+    ),
+    ("GET", "/v1/campaigns"): lambda c: c.campaigns.list(),
+    ("GET", "/v1/campaigns/{campaign_id}"): lambda c: c.campaigns.get("x"),
+    ("GET", "/v1/campaigns/{campaign_id}/rounds"): lambda c: c.campaigns.rounds("x"),
+    ("GET", "/v1/campaigns/{campaign_id}/rounds/{number}"): lambda c: c.campaigns.round("x", 1),
+    ("GET", "/v1/campaigns/{campaign_id}/events"): lambda c: c.campaigns.events("x"),
+    ("POST", "/v1/campaigns/{campaign_id}:pause"): lambda c: c.campaigns.pause("x"),
+    ("POST", "/v1/campaigns/{campaign_id}:resume"): lambda c: c.campaigns.resume("x"),
+    ("POST", "/v1/campaigns/{campaign_id}:stop"): lambda c: c.campaigns.stop("x"),
+    ("DELETE", "/v1/campaigns/{campaign_id}"): lambda c: c.campaigns.delete("x"),
     ("POST", "/v1/label-sets"): lambda c: c.label_sets.create(["job_01J9Z3N6V1QG8T2B4C5D6E7F8G"]),
     ("GET", "/v1/label-sets"): lambda c: c.label_sets.list(),
     ("GET", "/v1/label-sets/{label_set_id}"): lambda c: c.label_sets.get("x"),

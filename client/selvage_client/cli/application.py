@@ -5,6 +5,7 @@ from importlib.metadata import entry_points
 import typer
 
 from selvage_client.cli import (
+    campaigns,
     connections,
     image_sets,
     jobs,
@@ -43,6 +44,7 @@ def build_app() -> typer.Typer:
     system.register(app)
     app.add_typer(models.group(), name="models")
     app.add_typer(image_sets.group(), name="image-sets")
+    app.add_typer(campaigns.group(), name="campaign")
     app.add_typer(label_sets.group(), name="label-sets")
     app.add_typer(connections.group(), name="connections")
     app.add_typer(pipelines.group(), name="pipelines")

@@ -17,6 +17,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from api_schemas.campaigns import Campaign
 from api_schemas.jobs import Job
 from api_schemas.training import TrainingProgress
 from selvage_client.cli.consoles import errors_console
@@ -59,6 +60,42 @@ def job_bar() -> Iterator[Callable[[Job], None]]:
             )
 
         yield on_job
+
+
+@contextmanager
+def campaign_bar() -> Iterator[Callable[[Campaign], None]]:
+    """Yield a callback that shows a campaign: its round, its step, how far it is."""
+    console = errors_console()
+    if not console.is_terminal:
+        told = ""
+
+        def tell(campaign: Campaign) -> None:
+            nonlocal told
+            if (now := campaign_facts(campaign)) != told:
+                told = now
+                console.print(now, soft_wrap=True, highlight=False)
+
+        yield tell
+        return
+    with _bar(TextColumn("{task.fields[facts]}")) as bar:
+        task = bar.add_task("running", total=1.0, facts="")
+
+        def on_campaign(campaign: Campaign) -> None:
+            bar.update(
+                task,
+                description=campaign.status,
+                completed=campaign.progress.fraction,
+                facts=campaign_facts(campaign),
+            )
+
+        yield on_campaign
+
+
+def campaign_facts(campaign: Campaign) -> str:
+    """Return such as `running: round 1 of 3, train`."""
+    progress = campaign.progress
+    step = f", {progress.step}" if progress.step else ""
+    return f"{campaign.status}: round {progress.round} of {progress.rounds}{step}"
 
 
 def _description(job: Job) -> str:

@@ -22,6 +22,10 @@ STATUS_STYLES: Mapping[str, str] = {
     "ready": "green",
     "complete": "green",
     "active": "green",
+    "promoted": "green",
+    "kept_teacher": "yellow",
+    "halted": "yellow",
+    "stopped": "dim",
     "aborted": "dim",
     "rejected": "red",
 }

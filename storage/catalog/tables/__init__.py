@@ -4,6 +4,12 @@ documents of `api_schemas`; text columns with a closed set of values say which i
 
 from storage.catalog.tables.access import ApiKeyRow, IdempotencyRow, UsageRow
 from storage.catalog.tables.base import LOCAL, Base, Digest, Id, Principal, Status
+from storage.catalog.tables.campaigns import (
+    CampaignEventRow,
+    CampaignRoundRow,
+    CampaignRow,
+    CampaignStepRow,
+)
 from storage.catalog.tables.images import (
     AnnotationRow,
     AnnotationSetRow,
@@ -36,6 +42,10 @@ __all__ = [
     "AnnotationSetRow",
     "ApiKeyRow",
     "Base",
+    "CampaignEventRow",
+    "CampaignRoundRow",
+    "CampaignRow",
+    "CampaignStepRow",
     "ChunkRow",
     "ConnectionRow",
     "DeviceRow",

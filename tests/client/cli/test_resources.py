@@ -269,3 +269,39 @@ def test_label_sets_are_frozen_shown_and_deleted(
     assert "either --selection" in both.stderr
     assert "is deleted" in run("label-sets", "delete", made).stdout
     assert "was deleted" in run("label-sets", "show", made, code=1).stderr
+
+
+def test_campaigns_are_started_shown_and_stopped(
+    run: Run, sqlite_site: Installation, image_folder: Path, tmp_path: Path
+) -> None:
+    sqlite_site.add_tiny_model(tmp_path / "tiny")
+    assert "No campaign yet" in run("campaign", "list").stdout
+    target = run("image-sets", "create", image_folder).stdout.strip()
+    more = tmp_path / "more.json"
+    more.write_text('{"gates": {"min_images": 9}}')
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text('{"batch_size": 2}')
+    options = ("-m", "tiny", "--rounds", 2, "--name", "night", "--recipe", recipe)
+    started = run("campaign", "start", target, *options, "--more", more).stdout.strip()
+    assert "is paused" in run("campaign", "pause", started).stdout
+    assert "goes on" in run("campaign", "resume", started).stdout
+    sqlite_site.settle()
+    watched = run("campaign", "watch", started)
+    assert "round 1 of 2" in watched.stderr
+    for text in ("halted", "kept_teacher", "min_images: 2 images"):
+        assert text in watched.stdout
+    document = json.loads(run("campaign", "status", started, "--json").stdout)
+    assert document["config"]["recipe"] == {"batch_size": 2}
+    other = run("campaign", "start", target, "-m", "tiny", "--black-box").stdout.strip()
+    assert "is stopping" in run("campaign", "stop", other).stdout
+    sqlite_site.settle()
+    listed = run("campaign", "list").stdout
+    for text in (started, other, "night", "stopped"):
+        assert text in listed
+    more.write_text('{"target": "x"}')
+    twice = run("campaign", "start", target, "-m", "tiny", "--more", more, code=1)
+    assert "has 'target'" in twice.stderr
+    recipe.write_text('{"batch_sise": 2}')
+    wrong = run("campaign", "start", target, "-m", "tiny", "--recipe", recipe, code=1)
+    assert "batch_sise" in wrong.stderr
+    assert "is deleted" in run("campaign", "delete", other).stdout
