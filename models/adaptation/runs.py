@@ -18,6 +18,7 @@ from models.adaptation.batches import BatchSource
 from models.adaptation.checkpoints import flush, load_checkpoint, save_checkpoint
 from models.adaptation.data import SourceSamples, TargetSamples, all_of
 from models.adaptation.errors import DiskFull, RunRefused, Stopped
+from models.adaptation.prefetch import Batches, Prefetched
 from models.adaptation.processes import any_of_all, process_count, process_rank
 from models.adaptation.progress import Progress
 from models.adaptation.rare_classes import class_pixels
@@ -88,7 +89,11 @@ class Run:
         batches = BatchSource(source, target, spec.recipe, donors, spec.seed, self._device)
         fingerprint = _fingerprint(self._folder, spec)
         self._step = load_checkpoint(self._folder, state, fingerprint)
-        self._steps(spec, state, batches, fingerprint)
+        if self._device.type == "cpu":
+            self._steps(spec, state, batches, fingerprint)
+        else:
+            with Prefetched(batches, spec.steps) as ahead:
+                self._steps(spec, state, ahead, fingerprint)
         self._finish(spec, state, target)
 
     def _donor_pixels(
@@ -103,7 +108,7 @@ class Run:
         return class_pixels(all_of(source, self._stop_if_asked), num_classes)
 
     def _steps(
-        self, spec: RunSpec, state: TrainingState, batches: BatchSource, fingerprint: str
+        self, spec: RunSpec, state: TrainingState, batches: Batches, fingerprint: str
     ) -> None:
         recipe, first = spec.recipe, self._step
         progress = None

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from models.adaptation.batches import BatchSource
 from models.adaptation.config import Recipe
 from models.adaptation.networks import follow, teacher_momentum, teacher_of
+from models.adaptation.prefetch import Batches
 from models.adaptation.processes import (
     add_up,
     add_up_gradients,
@@ -84,7 +84,7 @@ class TrainingState:
             groups, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
 
-    def train_step(self, batches: BatchSource, step: int) -> StepReport:
+    def train_step(self, batches: Batches, step: int) -> StepReport:
         """One step.
 
         Raises:
