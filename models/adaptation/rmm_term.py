@@ -39,7 +39,7 @@ from models.rectification.field import FieldInput, FieldShape
 from models.rectification.mixture import mixture, rectified_label
 from models.rectification.rectifier import Rectifier, weights_digest
 from models.rectification.sampling import at_points, draw_points
-from models.rectification.training import FieldInTraining
+from models.rectification.training import FieldInTraining, TrainingSettings
 from models.segmentation.base import SegmentationModel
 
 _LEAST = 1e-6
@@ -76,7 +76,7 @@ class Rmm(LossTerm):
         self._settings, self._context = settings, context
         channels, classes = context.feature_channels, context.num_classes
         shape = FieldShape(channels, classes, reduced_channels=settings.reduced_channels)
-        self.reliability = FieldInTraining(shape, with_auxiliary=False)
+        self.reliability = FieldInTraining(shape, TrainingSettings(mixture_weight=0.0))
         self.auxiliary = AuxiliaryHead(channels, classes)
         self.slow_auxiliary = copy.deepcopy(self.auxiliary).requires_grad_(False)
         self.calibration = CalibrationSample()
