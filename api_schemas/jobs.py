@@ -1,6 +1,5 @@
 """Jobs and their items: what may be asked for, and what is told about it."""
 
-import json
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -20,10 +19,9 @@ from api_schemas.ids import AnnotationSetId, ImageSetId, JobId, LabelSetId
 from api_schemas.json_types import Integer, Number, Truth
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import Problem
+from api_schemas.recipes import TrainingRecipe
 from api_schemas.training import (
-    MAX_RECIPE_BYTES,
     MAX_STEPS,
-    Recipe,
     TrainingProgress,
     TrainingSetting,
     TrainingSource,
@@ -234,14 +232,14 @@ class TrainJobCreate(JobCreateBase):
     """Train a model on a label set of the target domain → a new version of it."""
 
     type: Literal["train"]
-    model: ModelReference = Field(description="The bundle to start from")
+    model: ModelReference = Field(description="The bundle or Hugging Face folder to start from")
     label_set: LabelSetId = Field(description="Labels of the target domain, with its classes")
     setting: TrainingSetting = Field(
         "uda",
         description="`uda`: with labelled source images; `source_free` and `black_box`: without",
     )
     source: TrainingSource | None = Field(None, description="Needed for `uda`, and for it alone")
-    recipe: Recipe = Field(default_factory=dict)
+    recipe: TrainingRecipe = TrainingRecipe()
     steps: Integer = Field(2000, ge=1, le=MAX_STEPS)
     seed: Integer = Field(0, ge=0, lt=2**31)
     promote: Truth = Field(False, description="Let the bare model name mean the new version")
@@ -250,16 +248,6 @@ class TrainJobCreate(JobCreateBase):
     def _source_where_it_is_used(self) -> Self:
         if (self.setting == "uda") != (self.source is not None):
             raise ValueError("give `source` for the setting `uda`, and only for it")
-        return self
-
-    @model_validator(mode="after")
-    def _recipe_is_small(self) -> Self:
-        try:
-            size = len(json.dumps(self.recipe, allow_nan=False))
-        except (ValueError, RecursionError):
-            raise ValueError("`recipe` holds a number that is not finite, or is too deep") from None
-        if size > MAX_RECIPE_BYTES:
-            raise ValueError(f"`recipe` is larger than {MAX_RECIPE_BYTES} bytes")
         return self
 
 

@@ -1,13 +1,12 @@
 """Trainings: what one may ask for, and how it tells of itself while it goes on."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from api_schemas.ids import AnnotationSetId, ImageSetId
 
 TrainingSetting = Literal["uda", "source_free", "black_box"]
-MAX_RECIPE_BYTES: Final = 1 << 16
 MAX_STEPS: Final = 1_000_000
 
 
@@ -20,16 +19,6 @@ class TrainingSource(BaseModel):
     image_set: ImageSetId | None = Field(
         None, description="The image set that it belongs to, to be sure; may be left out"
     )
-
-
-Recipe = Annotated[
-    dict[str, Any],
-    Field(
-        description="How the model is trained: learning rate, augmentation, methods; what is left "
-        "out has its default",
-        examples=[{"batch_size": 4, "learning_rate": 0.001}],
-    ),
-]
 
 
 class TrainingProgress(BaseModel):

@@ -4,6 +4,8 @@ Labels of purpose `evaluation` are not read here: the sets of the catalog that t
 into give none.
 """
 
+from typing import Final
+
 from sqlalchemy.orm import Session
 
 from api_schemas.jobs import TrainJobCreate
@@ -12,6 +14,8 @@ from domain import annotated_jobs, jobs, label_sets, models
 from domain.job_fields import common_fields
 from storage.catalog.annotations import count_annotations
 from storage.catalog.tables import LOCAL, AnnotationSetRow, JobRow, LabelSetRow, ModelVersionRow
+
+TRAINABLE_KINDS: Final = ("bundle", "huggingface")
 
 
 def create_train(
@@ -23,15 +27,15 @@ def create_train(
     """Create a job that trains a model on a label set.
 
     Raises:
-        ProblemError: an unknown model, label set or annotation set; a model that is no bundle;
+        ProblemError: an unknown model, label set or annotation set; a model that cannot be trained;
             classes that differ; labels of the set that were deleted; a source without labels.
     """
     version = models.resolve(session, request.model)
-    if version.kind != "bundle":
+    if version.kind not in TRAINABLE_KINDS:
         raise ValidationProblem(
-            f"Model '{models.reference_of(version)}' is of kind '{version.kind}'; only bundles can "
-            "be trained.",
-            errors=[FieldProblem(pointer="/model", detail="not a bundle")],
+            f"Model '{models.reference_of(version)}' is of kind '{version.kind}'; bundles and "
+            "Hugging Face folders can be trained.",
+            errors=[FieldProblem(pointer="/model", detail="cannot be trained")],
         )
     target = label_sets.require_whole(session, request.label_set)
     _check_classes(f"label set '{target.id}'", target, version)
@@ -45,7 +49,7 @@ def create_train(
             "label_set": target.id,
             "setting": request.setting,
             "source_annotations": source.id if source else None,
-            "recipe": request.recipe,
+            "recipe": request.recipe.model_dump(mode="json", exclude_unset=True),
             "steps": request.steps,
             "seed": request.seed,
             "promote": request.promote,

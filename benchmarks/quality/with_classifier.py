@@ -83,12 +83,11 @@ def labelled_source(data: DataSet, options: argparse.Namespace) -> Iterator[Labe
 
     Args:
         data: the data set.
-        options: `scenes`, `size` of scenes, and `images`, the number at most.
+        options: `scenes` and `images`, the number at most.
     """
     if options.scenes is not None:
         for seed in split_seeds("fit", options.images, offset=_FRESH_OFFSET):
-            height, width = options.size
-            scene = generate_scene(SOURCE_STYLE, seed, (height, width))
+            scene = generate_scene(SOURCE_STYLE, seed)
             yield f"{seed}", scene.image, scene.label
         return
     validation = data.validation

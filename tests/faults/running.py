@@ -29,6 +29,8 @@ FAST = {
     "SELVAGE_THREADS": "1",
     "SELVAGE_DEVICE": "cpu",
     "SELVAGE_SHUTDOWN_SECONDS": "15",
+    "SELVAGE_TRAINING_MODULE": "tests.support.stand_in_trainer",
+    "SELVAGE_TRAINING_THREADS": "1",
 }
 
 
@@ -162,7 +164,7 @@ class Running:
 
     def holds_a_chunk(self, pid: int) -> bool:
         """Whether the worker in this process has claimed a chunk."""
-        with closing(self._catalog()) as connection:
+        with closing(self.catalog()) as connection:
             found = connection.execute(
                 "SELECT count(*) FROM chunk JOIN worker ON chunk.owner = worker.id "
                 "WHERE worker.pid = ? AND chunk.status = 'claimed'",
@@ -172,7 +174,7 @@ class Running:
 
     def can_be_written(self) -> bool:
         """Whether nobody keeps the catalog to himself."""
-        with closing(self._catalog()) as connection:
+        with closing(self.catalog()) as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:
@@ -180,7 +182,7 @@ class Running:
             connection.execute("ROLLBACK")
         return True
 
-    def _catalog(self) -> sqlite3.Connection:
+    def catalog(self) -> sqlite3.Connection:
         path = self.data_dir / "catalog.sqlite3"
         return sqlite3.connect(path, timeout=1, isolation_level=None)
 

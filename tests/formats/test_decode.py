@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from formats.decode import ImageHeader, decode_image, inspect_image
+from formats.decode import ImageHeader, decode_image, inspect_image, plain_suffix
 from formats.errors import InputRefused
 from formats.opening import ImageLimits
 from tests.formats.samples import encoded, exif_bytes, noise, png_chunk, png_file, tiff_file
@@ -267,3 +267,20 @@ def test_threads_decode_at_once() -> None:
         together = list(pool.map(outcome, files * 5))
     assert together == alone * 5
     assert alone.count("image-undecodable") == len(files) // 2
+
+
+@pytest.mark.parametrize(
+    ("data", "suffix"),
+    [
+        (encoded(noise(8, 8), "PNG"), "png"),
+        (encoded(noise(8, 8), "JPEG"), "jpg"),
+        (encoded(noise(8, 8)[..., 0], "PNG"), "png"),
+        (encoded(noise(8, 8), "WEBP"), None),
+        (encoded(noise(8, 8), "PNG", transparency=(0, 0, 0)), None),
+        (encoded(noise(8, 8), "JPEG", exif=b"Exif\x00\x00" + exif_bytes(6)), None),
+    ],
+)
+def test_images_that_any_decoder_reads_alike(data: bytes, suffix: str | None) -> None:
+    file = io.BytesIO(data)
+    assert plain_suffix(file, LIMITS) == suffix
+    assert file.tell() == 0

@@ -16,7 +16,7 @@ from models.segmentation.loading import check_model
 from service.app import create_app
 from service.state import ServiceState
 from storage.catalog.engine import Catalog
-from storage.catalog.workers import add_worker
+from storage.catalog.workers import add_worker, see_worker
 from storage.kept_objects import KeptObjects
 from storage.objects import Objects
 from storage.queue import TRAINING_QUEUE, Queue
@@ -92,6 +92,8 @@ class Installation:
         """Do what a message asks for, as the worker of its queue."""
         if self.queue.queues[chunk_id] == TRAINING_QUEUE:
             run_chunk(self.training, TRAINING_HANDLERS, chunk_id)
+            with self.catalog.write() as session:
+                see_worker(session, WORKER_ID)  # it has no heartbeat, and this took a while
         else:
             run_chunk(self.runtime, ALL_HANDLERS, chunk_id)
 

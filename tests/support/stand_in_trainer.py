@@ -88,6 +88,9 @@ class StandIn:
             os.kill(os.getpid(), signal.SIGKILL)
         if order["do"] == "hang":
             time.sleep(3600)
+        while order["do"] == "hold" and not self.stopping and not (self.run / "go").exists():
+            self.tell(step)
+            time.sleep(0.1)
         if order["do"] == "full":
             self.give_up("disk-full", step, 74)
         if order["do"] == "junk":

@@ -17,9 +17,9 @@ _LONGEST_LINE_BYTES: Final = 1 << 18
 class ProgressTail:
     """Reads a file that grows, from where it stands; survives one that begins anew."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, from_start: bool = False) -> None:
         self._path = path
-        self._offset = path.stat().st_size if path.exists() else 0
+        self._offset = path.stat().st_size if path.exists() and not from_start else 0
         self._rest = b""
 
     def newest(self) -> dict[str, Any] | None:

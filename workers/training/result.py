@@ -1,7 +1,6 @@
 """From what a training has left to a new model version."""
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -18,11 +17,11 @@ from workers.model_folder import store_folder
 from workers.run_chunk import JobHopeless
 from workers.runtime import log
 from workers.training.process import training_environment
+from workers.training.progress import ProgressTail
 from workers.training.run_folder import RunFolder
 from workers.training.runtime import TrainingRuntime
 
 POLL_SECONDS: Final = 0.1
-_MAX_FIGURES_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -131,26 +130,14 @@ def register(
         "parent": reference_of(parent),
         "images": counts,
         "steps": params["steps"],
-        "figures": finite_figures(run.result()),
+        "figures": _figures(run),
     }
 
 
-def finite_figures(document: Any) -> dict[str, Any]:
-    """Return a document without numbers that no JSON column takes; empty where it is too large."""
-    cleaned = _finite(document)
-    if not isinstance(cleaned, dict) or len(json.dumps(cleaned)) > _MAX_FIGURES_BYTES:
-        return {}
-    return cleaned
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(name).replace("\x00", ""): _finite(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_finite(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value.replace("\x00", "") if isinstance(value, str) else value
+def _figures(run: RunFolder) -> dict[str, Any]:
+    """Return what the process said last: losses, and how far the model agrees with the labels."""
+    last = ProgressTail(run.progress, from_start=True).newest()
+    return {} if last is None else {"losses": last["losses"], **last["figures"]}
 
 
 def _last_line(text: str) -> str:

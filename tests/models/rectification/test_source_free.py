@@ -25,6 +25,7 @@ from tests.models.rectification.toys import ColourModel, picture
 
 FIT = SourceFitSettings(
     points=256,
+    shape={"agreement": False},
     training=TrainingSettings(steps=150, views=4, points=128),
 )
 SETTINGS = SourceFreeSettings(fit=FIT)
