@@ -191,6 +191,21 @@ def test_jobs_of_each_type_are_created(client: Selvage, service: FakeService) ->
     ]
 
 
+LABEL_SET_ID = "lbs_01J9Z3N6V1QG8T2B4C5D6E7F8G"
+
+
+def test_a_training_is_asked_for(client: Selvage, service: FakeService) -> None:
+    client.train(LABEL_SET_ID, "demo", setting="source_free", recipe={"batch_size": 2})
+    client.train(LABEL_SET_ID, "demo", source={"annotations": ANNOTATION_SET_ID}, steps=5)
+    common = {"type": "train", "label_set": LABEL_SET_ID, "model": "demo"}
+    assert [json.loads(request.content) for request in service.requests] == [
+        {**common, "setting": "source_free", "recipe": {"batch_size": 2}},
+        {**common, "source": {"annotations": ANNOTATION_SET_ID}, "steps": 5},
+    ]
+    with pytest.raises(SelvageError, match="source"):
+        client.train(LABEL_SET_ID, "demo")
+
+
 def test_progress_yields_changes_and_ends(client: Selvage, service: FakeService) -> None:
     running = make_job("running", 1)
     service.job_states = [make_job("queued"), running, running, make_job("succeeded", 4)]

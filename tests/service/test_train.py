@@ -1,6 +1,7 @@
 """Training jobs, with a process that keeps the contract and trains nothing."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -178,6 +179,14 @@ def test_a_result_that_cannot_be_loaded(tiny_site: Installation) -> None:
     job = train(tiny_site, orders={"spoil_result": True})
     assert (job["status"], job["error"]["code"]) == ("failed", "model-unusable")
     assert version(tiny_site, 2)["status"] == 404
+
+
+@here
+def test_with_objects_on_s3(s3_site: Installation, tmp_path: Path) -> None:
+    s3_site.add_tiny_model(tmp_path / "tiny")
+    job = train(s3_site, orders={"at": {"6": {"do": "die"}}})
+    assert job["status"] == "succeeded", job["error"]
+    assert left_behind(s3_site, job) == []
 
 
 @here

@@ -242,3 +242,29 @@ def test_a_service_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     result = selvage("status", "--url", "http://127.0.0.1:9")
     assert result.exit_code == 1
     assert "No service answers at http://127.0.0.1:9" in result.stderr
+
+
+def test_train_reads_a_recipe(service: FakeService, url: str, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text('{"batch_size": 2}')
+    label_set = "lbs_01J9Z3N6V1QG8T2B4C5D6E7F8G"
+    result = selvage("train", label_set, "-m", "demo", "--recipe", recipe, "--url", url)
+    assert (result.exit_code, result.stdout) == (0, f"{JOB_ID}\n")
+    assert json.loads(service.requests[-1].content) == {
+        "type": "train",
+        "label_set": label_set,
+        "model": "demo",
+        "setting": "source_free",
+        "recipe": {"batch_size": 2},
+        "promote": False,
+    }
+
+
+def test_a_training_is_watched(service: FakeService, url: str) -> None:
+    training = {"stage": "training", "step": 12, "steps": 40, "losses": {"a": 0.25, "b": 0.5}}
+    service.job_states = [
+        make_job("running", type="train", training=training),
+        make_job("succeeded", 4),
+    ]
+    result = selvage("watch", JOB_ID, "--url", url)
+    assert "running: step 12/40, loss 0.750" in result.stderr
