@@ -7,7 +7,9 @@ import pytest
 from tests.support.api import get_job, post_images
 from tests.support.images import png_bytes
 from tests.support.installation import Installation
-from tests.support.trainings import trained_on_source
+from tests.support.trainings import freeze, start_training, train, trained_on_source
+from workers.training import chunk
+from workers.training.process import TrainerProcess
 
 QUICK: dict[str, Any] = {
     "crop_hw": [48, 64],
@@ -39,3 +41,34 @@ def test_what_only_the_process_knows(tiny_site: Installation, recipe: dict[str, 
     job = trained_on_source(tiny_site, recipe={**QUICK, **recipe}, steps=3)
     assert (job["status"], job["error"]["code"]) == ("failed", "bad-spec")
     assert "no-such-term" in job["error"]["detail"]
+
+
+@pytest.mark.slow
+def test_killed_after_a_checkpoint_it_ends_with_the_same_bytes(
+    tiny_site: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tiny_site
+    object.__setattr__(site.settings, "training_module", "models.adaptation")
+    object.__setattr__(site.settings, "training_threads", 1)
+    asked = {"label_set": freeze(site), "recipe": QUICK, "steps": 9}
+    calm = train(site, **asked)
+    assert calm["status"] == "succeeded", calm["error"]
+    killed = []
+
+    class Mortal(TrainerProcess):
+        """Dies once, as soon as it has left a checkpoint."""
+
+        def exit_code(self) -> int | None:
+            found = super().exit_code()
+            if not killed and site.training.run_folder(job["id"]).whole_checkpoints():
+                killed.append(found)
+                self.kill()
+            return found
+
+    monkeypatch.setattr(chunk, "TrainerProcess", Mortal)
+    job = start_training(site, **asked)
+    site.settle()
+    assert killed == [None]  # it ran when it was killed
+    done = get_job(site, job["id"])
+    assert done["status"] == "succeeded", done["error"]
+    assert done["result"]["model"] == calm["result"]["model"]
