@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the rows that are asked for and not there yet, and print the table."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
-    console = Console()
+    console = Console(width=110)
     missing = [row for row in options.rows if not _path(options, row).exists()]
     if missing:
         budget = BUDGETS[options.budget]
