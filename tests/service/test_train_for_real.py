@@ -50,10 +50,10 @@ def test_killed_after_a_checkpoint_it_ends_with_the_same_bytes(
     site = tiny_site
     object.__setattr__(site.settings, "training_module", "models.adaptation")
     object.__setattr__(site.settings, "training_threads", 1)
-    asked = {"label_set": freeze(site), "recipe": QUICK, "steps": 9}
+    asked: dict[str, Any] = {"label_set": freeze(site), "recipe": QUICK, "steps": 9}
     calm = train(site, **asked)
     assert calm["status"] == "succeeded", calm["error"]
-    killed = []
+    killed: list[int | None] = []
 
     class Mortal(TrainerProcess):
         """Dies once, as soon as it has left a checkpoint."""
