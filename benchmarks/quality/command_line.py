@@ -7,7 +7,7 @@ from pathlib import Path
 
 from api_schemas.models import BUILT_IN_REGION_MODELS
 from benchmarks.quality.folders import TARGET_LABELS, ClassList, LabelledFolder, list_images
-from benchmarks.quality.scenes_data import SPLITS, write_scenes
+from benchmarks.quality.scenes_data import SIZE_HW, SPLITS, write_scenes
 from benchmarks.quality.source_model import BUDGETS, source_model_bundle
 from benchmarks.scenes import STYLES
 from models.bundle import read_bundle
@@ -64,6 +64,14 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split", choices=SPLITS, default="choose", help="scenes to choose by, or to report"
     )
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=list(SIZE_HW),
+        metavar=("H", "W"),
+        help="of the scenes in pixels (240 320)",
+    )
     parser.add_argument("--budget", choices=BUDGETS, default="small", help="training time")
     parser.add_argument("--bundle", type=Path, help="use this source model instead of training one")
     parser.add_argument("--seed", type=int, default=0)
@@ -84,7 +92,8 @@ def open_data(options: argparse.Namespace) -> DataSet:
     if options.scenes is None:
         folder, name = options.data, options.data.resolve().name
     else:
-        folder = write_scenes(options.cache, options.scenes, options.split)
+        height, width = options.size
+        folder = write_scenes(options.cache, options.scenes, options.split, size_hw=(height, width))
         name = folder.parent.name
     classes = ClassList.read(folder / "classes.json")
     source = LabelledFolder(

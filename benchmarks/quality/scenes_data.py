@@ -19,6 +19,7 @@ from benchmarks.scenes import (
 from models.metrics.confusion import IGNORE
 
 SOURCE_IMAGES, VALIDATION_IMAGES, TARGET_IMAGES = 300, 60, 60
+SIZE_HW = (240, 320)
 SPLITS = ("choose", "test")
 
 
@@ -28,7 +29,7 @@ def write_scenes(
     split: str,
     *,
     counts: tuple[int, int, int] = (SOURCE_IMAGES, VALIDATION_IMAGES, TARGET_IMAGES),
-    size_hw: tuple[int, int] = (240, 320),
+    size_hw: tuple[int, int] = SIZE_HW,
 ) -> Path:
     """Folder of a data set with day scenes as source and scenes of `style` as target.
 

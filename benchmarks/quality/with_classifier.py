@@ -83,11 +83,12 @@ def labelled_source(data: DataSet, options: argparse.Namespace) -> Iterator[Labe
 
     Args:
         data: the data set.
-        options: `scenes` and `images`, the number at most.
+        options: `scenes`, `size` of scenes, and `images`, the number at most.
     """
     if options.scenes is not None:
         for seed in split_seeds("fit", options.images, offset=_FRESH_OFFSET):
-            scene = generate_scene(SOURCE_STYLE, seed)
+            height, width = options.size
+            scene = generate_scene(SOURCE_STYLE, seed, (height, width))
             yield f"{seed}", scene.image, scene.label
         return
     validation = data.validation

@@ -31,7 +31,7 @@ class RmmSettings:
     anchor_weight: float = 1.0
     agreement_weight: float = 0.1
     auxiliary_weight: float = 0.5
-    points: int = 256
+    points: int = 384
     full_until: float = 0.1
     mixed_from: float = 0.2
     reduced_channels: int = 32

@@ -11,9 +11,10 @@ image before anything is pasted, and is about the class that the teacher predict
 
 import copy
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -39,10 +40,13 @@ from models.rectification.field import FieldInput, FieldShape
 from models.rectification.mixture import mixture, rectified_label
 from models.rectification.rectifier import Rectifier, weights_digest
 from models.rectification.sampling import at_points, draw_points
-from models.rectification.training import FieldInTraining
+from models.rectification.styles import strongly_restyled
+from models.rectification.training import FieldInTraining, TrainingSettings
 from models.segmentation.base import SegmentationModel
 
+RESTYLED = "restyled"
 _LEAST = 1e-6
+_LEARNING_RATE_FACTOR = 2.0
 _FULL_TRUST = 20.0
 _AUXILIARY_MOMENTUM = 0.99
 
@@ -76,7 +80,7 @@ class Rmm(LossTerm):
         self._settings, self._context = settings, context
         channels, classes = context.feature_channels, context.num_classes
         shape = FieldShape(channels, classes, reduced_channels=settings.reduced_channels)
-        self.reliability = FieldInTraining(shape, with_auxiliary=False)
+        self.reliability = FieldInTraining(shape, TrainingSettings(mixture_weight=0.0))
         self.auxiliary = AuxiliaryHead(channels, classes)
         self.slow_auxiliary = copy.deepcopy(self.auxiliary).requires_grad_(False)
         self.calibration = CalibrationSample()
@@ -84,8 +88,18 @@ class Rmm(LossTerm):
         self.register_buffer("normalised", torch.zeros((), dtype=torch.bool))
         self._of_source: Points | None = None
 
-    def teacher_looks_at(self) -> Sequence[str]:
-        return ("source",)
+    def teacher_inputs(self, inputs: StepInputs) -> Mapping[str, Tensor]:
+        """The source images in a style of this step, the same for all.
+
+        Under the recipe's own augmentation, which it has learnt from, the teacher hardly errs; and
+        a style an image, as there, would leave errors that batch statistics of a domain mend.
+        """
+        if inputs.source is None:
+            return {}
+        return {RESTYLED: _restyled(inputs.source.weak_images, inputs)}
+
+    def learning_rate_factor(self) -> float:
+        return _LEARNING_RATE_FACTOR
 
     def forward(self, outputs: StepOutputs) -> TermResult:
         settings, inputs = self._settings, outputs.inputs
@@ -264,7 +278,7 @@ class Rmm(LossTerm):
         source = outputs.inputs.source
         if source is None:
             return loss
-        of_source = self._points(outputs.teacher["source"], size_hw, outputs.inputs, "rmm-source")
+        of_source = self._points(outputs.teacher[RESTYLED], size_hw, outputs.inputs, "rmm-source")
         self._of_source = of_source
         labels = at_points(source.labels, of_source.yx_px)
         right = (of_source.predicted == labels).to(of_source.logits)
@@ -277,6 +291,13 @@ class Rmm(LossTerm):
         """Which source images calibrate, bool [B]; a property of the image's name."""
         chosen = [zlib.crc32(name.encode()) % self._settings.held_out == 0 for name in ids]
         return torch.tensor(chosen, device=like.device)
+
+
+def _restyled(images: Tensor, inputs: StepInputs) -> Tensor:
+    """Images [B, 3, H, W] under `strongly_restyled`, with the draws of this step for each."""
+    pixels = (images.permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()
+    made = np.stack([strongly_restyled(each, inputs.rng("rmm-style")) for each in pixels])
+    return torch.from_numpy(made).to(images.device).permute(0, 3, 1, 2).float() / 255
 
 
 def _divergence(p: Tensor, q: Tensor) -> Tensor:

@@ -129,6 +129,9 @@ def _outputs(
     taught: dict[str, Dense] = {"target": inputs.teacher}
     with teaching(teacher, recipe.normalisation):
         taught |= {name: look(teacher, images[name].detach()) for name in wanted if name in images}
+        for term in terms:
+            given = term.teacher_inputs(inputs)
+            taught |= {name: look(teacher, alone.detach()) for name, alone in given.items()}
     return StepOutputs(
         inputs=inputs,
         pseudo=pseudo,

@@ -5,7 +5,7 @@ The order of a step, and where a term is asked:
     batches are drawn ─▶ teacher looks at the target ─▶ pseudo-labels ─▶ `adjust_pseudo`
     ─▶ class mix ─▶ `adjust_mixed` ─▶ strong augmentation ─▶ `extra_inputs`
     ─▶ student looks at source, mixed and extra images ─▶ teacher looks at what `teacher_looks_at`
-    asks for ─▶ `forward` of each term ─▶ one backward pass of the weighted sum
+    and `teacher_inputs` ask for ─▶ `forward` of each term ─▶ one backward pass of the weighted sum
     ─▶ `after_backward` ─▶ optimiser step ─▶ teacher follows ─▶ `after_step`
 
 Shapes: B samples of this process, K classes, H x W the crop; logits and features [B, K, h, w] and
@@ -184,8 +184,8 @@ class StepOutputs:
         student_mixed: what it made of it, with gradient.
         student_source: and of the source, with gradient; None without source.
         extra: what the student made of the images of `extra_inputs`, by name, with gradient.
-        teacher: what the teacher gives for the images named in `teacher_looks_at`, by name,
-            without gradient; "target" is always there.
+        teacher: what the teacher gives for the images named in `teacher_looks_at` and for those of
+            `teacher_inputs`, by name, without gradient; "target" is always there.
         extra_images: the images of `extra_inputs`, by name.
     """
 
@@ -289,6 +289,13 @@ class LossTerm(nn.Module):
     def teacher_looks_at(self) -> Sequence[str]:
         """Of "source", "mixed" and names of extra images: what the teacher shall look at too."""
         return ()
+
+    def teacher_inputs(self, inputs: StepInputs) -> Mapping[str, Tensor]:
+        """Images that the teacher alone shall look at, by a name that no other term uses.
+
+        Each name is a batch of its own, with batch statistics of its own.
+        """
+        return {}
 
     def after_backward(self, outputs: StepOutputs) -> None:
         """For parts with optimisers of their own (`own_optimizers`), which are stepped here.

@@ -120,7 +120,7 @@ class Rectifier:
             has_auxiliary = bool(config["auxiliary"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the description is not complete: {error}") from error
-        if shape.num_classes != len(names) or shape.per_class:
+        if shape.num_classes != len(names):
             raise ValueError("the field answers for another number of classes")
         numbers = [gain, agreement_gain, calibration.scale, calibration.shift]
         if not np.isfinite(numbers).all() or calibration.scale <= 0:

@@ -133,10 +133,9 @@ def fit_on_views(
             else f"changes of the images change the label at {wrong.sum()} of the points looked at"
         )
     fitted, held_out = _split(views, images, settings)
+    held_out = [view for view in held_out if view.anchors]
     first = views[0].given
-    # The agreement of several looks is read where labels will be made of several.
-    sizes = {"agreement": first.agreement is not None, **settings.shape}
-    shape = FieldShape(first.features.shape[1], model.ontology.num_classes, **sizes)
+    shape = FieldShape(first.features.shape[1], model.ontology.num_classes, **settings.shape)
     trained = train_field(fitted, shape, settings.training)
     logits, p_max, right, expected = _answers(trained, held_out)
     rectifier = Rectifier(

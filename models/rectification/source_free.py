@@ -44,16 +44,13 @@ class SourceFreeSettings:
         scales: of the looks at other sizes.
         styles: looks in other light, each drawn anew.
         fourier: looks with the low frequencies of the image before.
-        fit: its styles are not used; the agreement of several looks is not read, which here would
-            be the answer itself.
+        fit: its styles are not used.
     """
 
     scales: tuple[float, ...] = (0.75, 1.25)
     styles: int = 3
     fourier: int = 2
-    fit: SourceFitSettings = field(
-        default_factory=lambda: SourceFitSettings(shape={"agreement": False})
-    )
+    fit: SourceFitSettings = field(default_factory=SourceFitSettings)
 
 
 def fit_source_free(
@@ -97,8 +94,10 @@ def agreeing_views(
 ) -> tuple[list[LabelledView], int]:
     """Views of all images, thinned out to the memory allowed; how many images.
 
-    A look that leaves the pixels in their places is a view; the others only have a say in how far
-    it is to be trusted. Arguments as of `fit_source_free`.
+    A look that leaves the pixels in their places is a view; the others only have a say in what is
+    right. r is learnt on the unchanged images alone: how far a label is to be trusted that was made
+    in another light says little of it (measured). b is learnt on all. Arguments as of
+    `fit_source_free`.
     """
     looking = _Looking(model, config, region_model, settings)
     generator = torch.Generator().manual_seed(seed)
@@ -111,11 +110,9 @@ def agreeing_views(
         consensus = most_said(said, model.ontology.num_classes)
         for number, look in enumerate(in_place):
             trust = share_of_others(said, number)
-            kept.offer(
-                labelled_view(
-                    look, consensus, count - 1, settings.fit.points, generator, trust=trust
-                )
-            )
+            points = settings.fit.points
+            view = labelled_view(look, consensus, count - 1, points, generator, trust=trust)
+            kept.offer(replace(view, anchors=number == 0))
     return kept.views, count
 
 

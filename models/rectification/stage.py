@@ -69,6 +69,9 @@ def reliability_of(
         label=torch.from_numpy(prediction.label)[None],
         band_px=config.band_px,
     )[0]
+    if rectifier.field.shape.per_class:
+        own = torch.from_numpy(prediction.label.astype(np.int64))[None]
+        field = field.gather(0, own)[0]
     return rectifier.calibration.probability(field.numpy() + gained(prediction, rectifier))
 
 

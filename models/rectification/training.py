@@ -30,6 +30,7 @@ _CLIP_NORM: Final = 1.0
 _WARM_UP_STEPS: Final = 20
 _NORMALISED_BY: Final = 64  # views
 _SMALL_START: Final = 0.1
+_LEAST: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class TrainingSettings:
         learning_rate: peak, of AdamW; falls to 0 with a cosine.
         weight_decay: of AdamW.
         mixture_weight: lambda_m; 0 leaves the second opinion out.
+        second_head: the second opinion is a head of its own; without it b is 1/K in the mixture
+            ("noise mode"), and no label can change.
+        anchor_weight: of the first term.
+        divergence_weight: lambda_D, of another anchor beside it, exp(-KL(b || p)).
+        log_odds: the answer is added to the log odds of max-softmax.
         seed: of weights and order.
     """
 
@@ -52,14 +58,19 @@ class TrainingSettings:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     mixture_weight: float = 1.0
+    second_head: bool = True
+    anchor_weight: float = 1.0
+    divergence_weight: float = 0.0
+    log_odds: bool = True
     seed: int = 0
 
 
 class FieldInTraining(nn.Module):
     """Field, second opinion and the weights of max-softmax and agreement, with gradients."""
 
-    def __init__(self, shape: FieldShape, with_auxiliary: bool) -> None:
+    def __init__(self, shape: FieldShape, settings: TrainingSettings) -> None:
         super().__init__()
+        self._settings = settings
         self.field = ImplicitRectifier(shape)
         # At first the answer is max-softmax; the field learns what to change about it.
         last = self.field.rest[-1]
@@ -67,35 +78,50 @@ class FieldInTraining(nn.Module):
         nn.init.zeros_(last.bias)
         with torch.no_grad():
             last.weight.mul_(_SMALL_START)
-        self.confidence_gain = nn.Parameter(torch.tensor(1.0))
+        gain = torch.tensor(float(settings.log_odds))
+        self.confidence_gain = nn.Parameter(gain, requires_grad=settings.log_odds)
         self.agreement_gain = nn.Parameter(torch.tensor(0.0)) if shape.agreement else None
         self.auxiliary = None
-        if with_auxiliary:
+        if settings.mixture_weight > 0 and settings.second_head:
             self.auxiliary = AuxiliaryHead(shape.feature_channels, shape.num_classes)
 
     def logits(self, view: LabelledView) -> Tensor:
         """Logits of r at the points of a view, float [Q], before calibration."""
         points = torch.from_numpy(view.points_yx_px)[None]
         odds = torch.from_numpy(log_odds(view.p_max))
-        found: Tensor = self.field(_floats(view.given), points)[0] + self.confidence_gain * odds
+        found: Tensor = self.field(_floats(view.given), points)[0]
+        if self.field.shape.per_class:
+            own = torch.from_numpy(view.predicted.astype(np.int64))[:, None]
+            found = found.gather(1, own)[:, 0]
+        found = found + self.confidence_gain * odds
         if self.agreement_gain is not None:
             agreed = torch.from_numpy(log_odds(view.agreement, LEAST_AGREEMENT))
             found = found + self.agreement_gain * agreed
         return found
 
-    def loss(self, view: LabelledView, mixture_weight: float) -> Tensor:
+    def loss(self, view: LabelledView) -> Tensor:
         """The loss over the points of a view, a scalar."""
-        logits = self.logits(view)
+        settings, logits = self._settings, self.logits(view)
         expected = torch.from_numpy(view.expected)
         anchor = F.binary_cross_entropy_with_logits(logits, expected)
-        if self.auxiliary is None:
-            return anchor
+        loss = (settings.anchor_weight if view.anchors else 0.0) * anchor
+        if settings.mixture_weight == 0:
+            return loss
+        if not view.anchors:
+            logits = logits.detach()
         given, points = _floats(view.given), torch.from_numpy(view.points_yx_px)
         true = torch.from_numpy(view.true.astype(np.int64))[:, None]
         p = bilinear(given.probabilities, given.probabilities_cover_hw_px, points)
-        b = bilinear(self.auxiliary(given.features), given.features_cover_hw_px, points)
+        b = None
+        if self.auxiliary is not None:
+            b = bilinear(self.auxiliary(given.features), given.features_cover_hw_px, points)
         mixed = rectified_label(logits.sigmoid(), p, b).gather(1, true)
-        return anchor - mixture_weight * mixed.clamp(min=1e-6).log().mean()
+        loss = loss - settings.mixture_weight * mixed.clamp(min=_LEAST).log().mean()
+        if settings.divergence_weight > 0 and b is not None:
+            agreed = _closeness(b.detach(), p)
+            divergence = F.binary_cross_entropy_with_logits(logits, agreed)
+            loss = loss + settings.divergence_weight * divergence
+        return loss
 
 
 @single_thread()
@@ -112,7 +138,7 @@ def train_field(
     rng = np.random.default_rng(settings.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        model = FieldInTraining(shape, with_auxiliary=settings.mixture_weight > 0)
+        model = FieldInTraining(shape, settings)
     _normalise(model, views)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -127,11 +153,17 @@ def train_field(
         for _ in range(settings.views):
             view = views[int(rng.integers(len(views)))]
             rows = rng.permutation(len(view.true))[: settings.points]
-            loss = model.loss(view.take(rows), settings.mixture_weight) / settings.views
+            loss = model.loss(view.take(rows)) / settings.views
             loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
         optimizer.step()
     return model.eval()
+
+
+def _closeness(b: Tensor, p: Tensor) -> Tensor:
+    """exp(-KL(b || p)) of probabilities [N, K], float [N]."""
+    divergence = (b * (b.clamp(min=_LEAST).log() - p.clamp(min=_LEAST).log())).sum(1)
+    return torch.exp(-divergence.clamp(min=0))
 
 
 def _normalise(model: FieldInTraining, views: Sequence[LabelledView]) -> None:

@@ -28,6 +28,7 @@ class LabelledView:
         image: number of the image, in the order given.
         trust: how probably the predicted class is right, float32 (Q,), where the true one is not
             known and `true` is a guess; None where it is.
+        anchors: whether r is learnt here; else the second opinion alone is.
     """
 
     given: FieldInput
@@ -39,6 +40,7 @@ class LabelledView:
     true: npt.NDArray[np.uint8]
     image: int
     trust: npt.NDArray[np.float32] | None = None
+    anchors: bool = True
 
     @property
     def expected(self) -> npt.NDArray[np.float32]:
@@ -68,6 +70,7 @@ class LabelledView:
             self.true[rows],
             self.image,
             None if self.trust is None else self.trust[rows],
+            self.anchors,
         )
 
 

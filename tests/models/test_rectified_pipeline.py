@@ -180,3 +180,21 @@ def test_pixels_not_kept_vote_in_masks_by_the_rectified_probabilities(
     assert prediction.detail is not None
     assert grown.pixels.probabilities.features.tolist() == prediction.detail.probabilities.tolist()
     assert path().predict([picture()])[0].mixed is None  # nobody would look at it
+
+
+@pytest.mark.parametrize("rectified", [True, False])
+def test_the_segmenter_is_asked_as_often_as_without_the_stage(
+    rectified: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    found = model()
+    forward = found.forward
+
+    def counting(images: Any) -> Any:
+        asked.append(len(images))
+        return forward(images)
+
+    monkeypatch.setattr(found, "forward", counting)
+    config = PipelineConfig(rectify=RECTIFY if rectified else None)
+    LabelPipeline(found, config).label([picture(), picture()])
+    assert asked == [1, 1]

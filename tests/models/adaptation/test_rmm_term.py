@@ -110,6 +110,22 @@ def test_pasted_and_foreign_labels_bring_their_own_reliability():
     torch.testing.assert_close(loss, expected, rtol=1e-3, atol=1e-4)
 
 
+def test_r_learns_from_source_images_in_one_style_a_step():
+    made = built()
+    inputs = one_step([made]).outputs.inputs
+    (first,), (again,) = (tuple(made.teacher_inputs(inputs).values()) for _ in range(2))
+    assert torch.equal(first, again)
+    assert inputs.source is not None
+    assert (first - inputs.source.weak_images).abs().mean() > 0.02
+    # The same image twice is the same twice: nothing is drawn for a single one.
+    twice = replace(inputs.source, weak_images=inputs.source.weak_images[:1].repeat(2, 1, 1, 1))
+    (both,) = made.teacher_inputs(replace(inputs, source=twice)).values()
+    assert torch.equal(both[0], both[1])
+    (other,) = made.teacher_inputs(replace(inputs, step=5)).values()
+    assert not torch.equal(first, other)
+    assert made.teacher_inputs(replace(inputs, source=None)) == {}
+
+
 @pytest.mark.parametrize(("step", "ramp"), [(0, 0.0), (2, 0.0), (3, 0.5), (4, 1.0), (19, 1.0)])
 def test_r_counts_fully_at_first_and_as_it_is_later(step, ramp):
     assert built()._ramp(step / STEPS) == pytest.approx(ramp)

@@ -125,3 +125,31 @@ def test_in_noise_mode_only_an_anchor_keeps_r_from_1(anchored):
         assert mean == pytest.approx(right.float().mean().item(), abs=0.05)
     else:
         assert mean > 0.99
+
+
+def test_with_r_at_1_the_losses_are_those_without_a_mixture_bit_for_bit():
+    generator = torch.Generator().manual_seed(0)
+    main, other = (torch.randn(50, 4, generator=generator) for _ in range(2))
+    label = torch.randint(0, 4, (50,), generator=generator)
+    certain = torch.full((50,), torch.inf)
+    found = mixture(certain, main, label, other)
+    plain = F.cross_entropy(main, label, reduction="none")
+    assert torch.equal(found.loss, plain)
+    assert torch.equal(found.responsibility, torch.ones(50))
+    teacher = other.softmax(-1)
+    soft = rectified_label(torch.ones(50), teacher, main.softmax(-1))
+    by_soft, by_teacher = (-(y * main.log_softmax(-1)).sum(-1) for y in (soft, teacher))
+    assert torch.equal(by_soft, by_teacher)
+
+
+def test_pasted_pixels_keep_their_true_labels():
+    """ClassMix: r of the target is mixed like the label, and pasted source pixels have r = 1."""
+    generator = torch.Generator().manual_seed(0)
+    teacher, fallback = (torch.rand(6, 8, 3, generator=generator).softmax(-1) for _ in range(2))
+    true = F.one_hot(torch.randint(0, 3, (6, 8), generator=generator), 3).float()
+    pasted = torch.rand(6, 8, generator=generator) < 0.5
+    r = torch.where(pasted, 1.0, torch.rand(6, 8, generator=generator))
+    mixed = rectified_label(r, torch.where(pasted[..., None], true, teacher), fallback)
+    assert torch.equal(mixed[pasted], true[pasted])
+    unmixed = rectified_label(r, teacher, fallback)
+    assert torch.equal(mixed[~pasted], unmixed[~pasted])

@@ -25,7 +25,6 @@ from tests.models.rectification.toys import ColourModel, picture
 
 FIT = SourceFitSettings(
     points=256,
-    shape={"agreement": False},
     training=TrainingSettings(steps=150, views=4, points=128),
 )
 SETTINGS = SourceFreeSettings(fit=FIT)
