@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 PACKAGES := api_schemas domain storage formats service workers models ops client/selvage_client
 
-.PHONY: help venv demo test test-slow lint format lock clean
+.PHONY: help venv demo demo-rounds test test-slow lint format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ $(VENV)/installed: requirements.lock pyproject.toml
 
 demo: venv ## Label a batch of demo images over HTTP; leaves demo-output/report.html
 	@$(BIN)/python -m examples.demo
+
+demo-rounds: venv ## Two rounds of self-training on generated scenes; leaves demo-output/rounds.html
+	@$(BIN)/python -m examples.demo_rounds
 
 test: ## Install, lint and run all tests but the slow ones
 	@"$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null || $(MAKE) --no-print-directory --always-make venv

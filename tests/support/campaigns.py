@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from api_schemas.campaigns import CampaignCreate
-from domain import campaigns, job_states, jobs, planning, rounds
+from domain import annotations, campaigns, job_states, jobs, planning, rounds
 from domain.leases import Commit, Outcome, commit
 from domain.models import NewVersion, reference_of, register_version
 from domain.round_turn import Limits
@@ -19,7 +19,19 @@ from storage.catalog.tables import (
     CampaignStepRow,
     JobRow,
 )
-from tests.support.rows import CLASSES, claim_items, get_items, get_job, label_values
+from storage.objects import annotation_key
+from tests.support.rows import CLASSES, claim_items, digest_of, get_items, get_job, label_values
+
+
+def annotated(catalog: Catalog, image_set: str, purpose: str, names: Any = (0, 1, 2)) -> str:
+    """An annotation set of a purpose on the images 0.png, 1.png, … of `add_set`."""
+    ontology = {"name": "t", "classes": CLASSES}
+    found = [(f"{i}.png", digest_of(i), annotation_key(digest_of(("a", i)))) for i in names]
+    with catalog.write() as session:
+        return annotations.store(
+            session, image_set_id=image_set, purpose=purpose, ontology=ontology,
+            annotations=found, rejected=0,
+        ).id  # fmt: skip
 
 
 def start(catalog: Catalog, target: str, **more: Any) -> str:
