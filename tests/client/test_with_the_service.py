@@ -355,3 +355,20 @@ class TestEvents:
         with Selvage(URL, transport=transport) as client:
             assert client.wait(job_id).done
         assert asked == ["wait=20"]
+
+
+def test_events_of_a_campaign(client: Selvage, sqlite_site: Installation, tmp_path: Path) -> None:
+    sqlite_site.add_tiny_model(tmp_path / "tiny")
+    target = client.create_image_set([("a.png", png_bytes(1))])
+    campaign = client.campaigns.start("tiny", target.id, setting="source_free")
+    client.campaigns.stop(campaign.id)
+    sqlite_site.settle()
+    snapshot, done = client.campaigns.events(campaign.id)
+    assert (snapshot.type, snapshot.data) == (
+        "campaign.snapshot",
+        client.campaigns.get(campaign.id),
+    )
+    assert (done.type, done.data.status) == ("campaign.done", "stopped")
+    told = list(client.campaigns.events(campaign.id, last_event_id="0", types=["campaign.status"]))
+    assert [event.data.status for event in told] == ["running", "stopping", "stopped"]
+    assert list(client.campaigns.events(campaign.id, last_event_id=done.id)) == []
