@@ -41,6 +41,7 @@ def service(tmp_path: Path) -> Iterator[tuple[str, str]]:
         yield url, run("ops", "keys", "create", "contract", "--scope", "admin")
 
 
+@pytest.mark.timeout(900)
 def test_generated_requests(service: tuple[str, str], tmp_path: Path) -> None:
     url, key = service
     done = subprocess.run(
@@ -58,7 +59,7 @@ def test_generated_requests(service: tuple[str, str], tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=800,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-20_000:]
