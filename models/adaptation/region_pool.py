@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -111,10 +110,11 @@ def cut_out(region: PooledRegion, target: TargetSamples, mirrored: bool) -> Patc
     image = sample.image[y0:y1, x0:x1]
     if mirrored:
         mask, image = mask[:, ::-1], image[:, ::-1]
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
+    # Copies: a mirrored region one pixel wide counts as contiguous, with a stride torch refuses.
+    pixels = torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255
     return Patch(
         pixels,
-        torch.from_numpy(np.ascontiguousarray(mask)),
+        torch.from_numpy(mask.copy()),
         region.class_id,
         region.reliability,
     )

@@ -85,6 +85,14 @@ def test_a_patch_is_cut_out_and_may_be_mirrored():
 PATCH = Patch(torch.full((3, 2, 2), 0.5), torch.tensor([[True, True], [True, False]]), 2, 0.8)
 
 
+def test_a_patch_one_pixel_wide_may_be_mirrored():
+    mask = np.zeros((3, 4), bool)
+    mask[1:3, 2] = True
+    labelled = sample(region(mask, 1))
+    (pooled,) = pooled_regions([labelled], 1, 1.0, 0.0)
+    assert cut_out(pooled, [labelled], mirrored=True).mask.tolist() == [[True], [True]]
+
+
 def test_pasted_pixels_bring_image_class_weight_and_reliability():
     before = mixed(2)
     after = pasted(before, 1, PATCH, 1, 2, weight=0.5)
