@@ -60,6 +60,7 @@ def create(session: Session, request: CampaignCreate, created_by: str = LOCAL) -
     if target.accepted == 0:
         raise _wrong("target", f"Image set '{target.id}' has no usable image.")
     pipeline, _ = resolve_pipeline(session, request.pipeline)
+    _check_rectifiers(request, pipeline)
     jobs.check_pipeline(session, pipeline, version)
     _check_selection(request, version)
     _check_source(session, request, version)
@@ -98,6 +99,18 @@ def _config_of(
         "recipe": request.recipe.model_dump(mode="json", exclude_unset=True),
         "evaluation_purpose": evaluation.purpose if evaluation else None,
     }
+
+
+def _check_rectifiers(request: CampaignCreate, pipeline: PipelineConfig) -> None:
+    """A trained model carries a rectifier only if the recipe trains one."""
+    made = request.recipe.terms.get("rmm", {}).get("weight", 1.0)
+    if pipeline.rectify is None or request.rounds == 1 or ("rmm" in request.recipe.terms and made):
+        return
+    raise _wrong(
+        "recipe/terms",
+        "The pipeline has the stage 'rectify', so each round's model needs a rectifier, but the "
+        "recipe makes none: add the term 'rmm' to it, leave the stage out, or run one round.",
+    )
 
 
 def _check_selection(request: CampaignCreate, version: ModelVersionRow) -> None:

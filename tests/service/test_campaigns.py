@@ -196,6 +196,18 @@ class TestCampaigns:
             assert client.post(f"/v1/campaigns/cmp_1:{verb}").status_code == 404
         assert client.delete("/v1/campaigns/cmp_1").status_code == 404
 
+    @pytest.mark.parametrize("terms", [{}, {"rmm": {"weight": 0}}])
+    def test_rounds_that_would_lack_a_rectifier(
+        self, tiny_site: Installation, terms: dict[str, Any]
+    ) -> None:
+        target = post_set(tiny_site, FILES)["id"]
+        body = {"model": "tiny", "target": target, "setting": "source_free", "rounds": 2,
+                "pipeline": {"rectify": {}}, "recipe": {"terms": terms}}  # fmt: skip
+        answer = tiny_site.client.post("/v1/campaigns", json=body)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["pointer"] == "/recipe/terms"
+        assert "'rmm'" in answer.json()["detail"]
+
     def test_scopes(self, tiny_site: Installation) -> None:
         target = post_set(tiny_site, FILES)["id"]
         body = {"model": "tiny", "target": target, "setting": "source_free"}
