@@ -92,7 +92,10 @@ def _round(one: Round) -> str:
 
 
 def _seconds(started: datetime, finished: datetime | None) -> str:
-    return "" if finished is None else f"{(finished - started).total_seconds():.0f}"
+    if finished is None:
+        return ""
+    # Both stamps may be of one transaction, rounded apart.
+    return f"{max(0.0, (finished - started).total_seconds()):.0f}"
 
 
 def _number(value: float | None) -> str:
