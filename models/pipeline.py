@@ -25,7 +25,8 @@ from models.config import PipelineConfig
 from models.connectivity.aggregation import Aggregation, aggregate
 from models.connectivity.classifier import Classifier
 from models.connectivity.config import FEATURE_GROUPS
-from models.connectivity.correction import CorrectionFit, fit_correction
+from models.connectivity.correction import fit_correction
+from models.connectivity.correction_fit import CorrectionFit
 from models.connectivity.evidence import RegionEvidence
 from models.connectivity.extraction import regions_of
 from models.connectivity.features import FeatureMap, Pixels

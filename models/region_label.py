@@ -5,7 +5,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from models.connectivity.correction import CorrectionFit, Decisions, apply_correction
+from models.connectivity.correction import apply_correction
+from models.connectivity.correction_fit import CorrectionFit, Decisions
 from models.connectivity.evidence import RegionEvidence
 from models.connectivity.region_table import region_document
 from models.connectivity.regions import Regions

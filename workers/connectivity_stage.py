@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from models.config import ALGORITHM_VERSIONS
-from models.connectivity.correction import CorrectionFit
+from models.connectivity.correction_fit import CorrectionFit
 from models.connectivity.evidence import RegionEvidence, pack_evidence, unpack_evidence
 from models.connectivity.sample import merge_parts, pack_part, sample_of, unpack_part
 from models.label_maps import LabelMaps

@@ -11,7 +11,8 @@ from benchmarks.quality.folders import LabelledFolder
 from benchmarks.quality.region_scoring import pooled_auroc, true_classes, truth_counts
 from models.connectivity.classifier import Classifier
 from models.connectivity.config import FEATURE_GROUPS, CorrectConfig
-from models.connectivity.correction import CorrectionFit, apply_correction, fit_correction
+from models.connectivity.correction import apply_correction, fit_correction
+from models.connectivity.correction_fit import CorrectionFit
 from models.connectivity.negatives import drawn_flips, flip_classes
 from models.connectivity.regions import Regions
 from models.connectivity.sample import merge_parts, sample_of

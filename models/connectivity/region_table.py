@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.connectivity.correction import Decisions
+from models.connectivity.correction_fit import Decisions
 from models.connectivity.regions import Regions
 from models.connectivity.rules import Decision
 

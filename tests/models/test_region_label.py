@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.connectivity.correction import Decisions
+from models.connectivity.correction_fit import Decisions
 from models.connectivity.evidence import RegionEvidence
 from models.connectivity.regions import Regions
 from models.connectivity.rules import Decision

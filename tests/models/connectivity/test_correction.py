@@ -9,7 +9,8 @@ import torch
 
 from models.connectivity.classifier import fit_prior
 from models.connectivity.config import CorrectConfig
-from models.connectivity.correction import CorrectionFit, apply_correction, fit_correction
+from models.connectivity.correction import apply_correction, fit_correction
+from models.connectivity.correction_fit import CorrectionFit
 from models.connectivity.rules import Decision
 from models.connectivity.sample import Sample, image_key, merge_parts, sample_of
 from models.connectivity.training import TrainingSettings

@@ -1,6 +1,6 @@
 import numpy as np
 
-from models.connectivity.correction import Decisions
+from models.connectivity.correction_fit import Decisions
 from models.connectivity.region_table import region_document
 from models.connectivity.regions import Regions
 from models.rle import Rle
