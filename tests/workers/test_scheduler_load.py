@@ -69,7 +69,7 @@ def test_jobs_that_wait_cost_nothing(labelled_site: Installation) -> None:
     copies(site, later, 2000, schedule_at=None, status="succeeded", phase="done", queued=0,
            succeeded=1, planned=1)  # fmt: skip
     many, seconds = cost()
-    assert many == few <= 10
+    assert many == few <= 14
     assert seconds < 1.0  # 10 ms where nothing else runs
     with site.catalog.read() as session:
         assert due_jobs(session, 10) == []
