@@ -115,10 +115,8 @@ class CorrectConfig(BaseModel):
     keep_below: Share = Field(
         0.60, description="τ_ns: kept if the posterior of the high-loss Gaussian is below"
     )
-    relabel_above: Share | None = Field(
-        None,
-        description="τ_cr: relabelled if the probability of the new class is above; null is 0.50, "
-        "and the paper's 0.95 in mode mixture",
+    relabel_above: Share = Field(
+        0.95, description="τ_cr: relabelled if the probability of the new class is above"
     )
     class_balanced: Truth = Field(False, description="Split the losses of each class by themselves")
     features: Annotated[tuple[FeatureGroup, ...], AfterValidator(_all_different)] = Field(

@@ -11,8 +11,6 @@ from models.config_checks import check, is_integer, is_number, known_keys
 
 VARIANTS = ("selvage", "paper", "public-code")
 FEATURE_GROUPS = ("segmenter", "region_model", "appearance", "votes")
-_RELABEL_ABOVE = 0.50
-_PAPER_RELABEL_ABOVE = 0.95
 
 
 @dataclass(frozen=True)
@@ -122,9 +120,7 @@ class CorrectConfig:
         fit: "job" fits the classifier on the job's own regions where there are enough of them,
             else the model's own classifier decides; "model" always takes the model's.
         keep_below: tau_ns, a region is kept if the posterior of the high-loss Gaussian is below.
-        relabel_above: tau_cr, a region is relabelled if the probability of its new class is above;
-            None is the way's own: 0.50, chosen on generated scenes, and the paper's 0.95 in mode
-            "mixture".
+        relabel_above: tau_cr, a region is relabelled if the probability of its new class is above.
         class_balanced: split the losses of each class by themselves.
         features: groups of features that the job's own classifier sees. A classifier over the
             features that made a mistake repeats it, so the segmenter's are left out by default.
@@ -137,7 +133,7 @@ class CorrectConfig:
     mode: str = "pool"
     fit: str = "job"
     keep_below: float = 0.60
-    relabel_above: float | None = None
+    relabel_above: float = 0.95
     class_balanced: bool = False
     features: tuple[str, ...] = ("appearance",)
     quantile: float = 0.5
@@ -152,13 +148,8 @@ class CorrectConfig:
             "'pool', 'mixture' or 'quantile'",
         )
         check(self.fit in ("job", "model"), "correct.fit", "'job' or 'model'")
-        for name in ("keep_below", "quantile"):
+        for name in ("keep_below", "relabel_above", "quantile"):
             check(is_number(getattr(self, name), 0, 1), f"correct.{name}", "a number from 0 to 1")
-        check(
-            self.relabel_above is None or is_number(self.relabel_above, 0, 1),
-            "correct.relabel_above",
-            "a number from 0 to 1, or null",
-        )
         check(isinstance(self.class_balanced, bool), "correct.class_balanced", "true or false")
         check(
             len(self.features) > 0
@@ -178,13 +169,6 @@ class CorrectConfig:
             "correct.least_separation",
             "a number from 0 to 100",
         )
-
-    @property
-    def relabelled_above(self) -> float:
-        """tau_cr, the way's own where none is given."""
-        if self.relabel_above is not None:
-            return self.relabel_above
-        return _PAPER_RELABEL_ABOVE if self.mode == "mixture" else _RELABEL_ABOVE
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "features": list(self.features)}

@@ -122,7 +122,7 @@ def apply_correction(fit: CorrectionFit, regions: Regions, image_digest: str) ->
         doubt = _posterior(fit.mixture, fit.class_mixtures, losses, classes)
     else:
         doubt = 1 - _of_class(probabilities, classes)
-    return _decide(fit, doubt, probabilities, classes, fit.config.relabelled_above)
+    return _decide(fit, doubt, probabilities, classes, fit.config.relabel_above)
 
 
 def _why_not_own(

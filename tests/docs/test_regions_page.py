@@ -8,7 +8,6 @@ import pytest
 
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.region_stages import AggregateConfig, CorrectConfig, ProposalsConfig
-from models.connectivity import config
 from models.connectivity.pixel_votes import WEIGHT_OF_OTHERS
 from models.connectivity.variants import VARIANT_SETTINGS
 from models.connectivity.voting import OWN_VOTE
@@ -32,8 +31,7 @@ def test_every_setting_is_explained(config: type) -> None:
     ("said", "value"),
     [
         (r"`keep_below` \| ([\d.]+)", CorrectConfig().keep_below),
-        (r"`relabel_above` \| ([\d.]+)", config.CorrectConfig().relabelled_above),
-        (r"the paper's ([\d.]+)", config.CorrectConfig(mode="mixture").relabelled_above),
+        (r"`relabel_above` \| ([\d.]+)", CorrectConfig().relabel_above),
         (r"`least_class_regions` \| (\d+), 20", CorrectConfig().least_regions),
         (r"`least_class_regions` \| 2000, (\d+)", CorrectConfig().least_class_regions),
         (r"Ashman's D (\d)", CorrectConfig().least_separation),
