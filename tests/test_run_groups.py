@@ -59,10 +59,10 @@ def test_report(outcome, line, all_well):
     [
         (2399.0, "2400", True),
         (2401.0, "warning: over its budget", True),
-        (3601.0, "FAILED: takes too long", False),
+        (4801.0, "FAILED: takes too long", False),
     ],
 )
-def test_forty_minutes_in_all_are_the_budget_and_an_hour_is_a_failure(seconds, remark, all_well):
+def test_forty_minutes_in_all_are_the_budget_and_twice_that_is_a_failure(seconds, remark, all_well):
     table, well = report([Outcome(UNIT, seconds, 0)])
     assert well is all_well
     assert table.splitlines()[-1].endswith(remark)
