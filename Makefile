@@ -9,10 +9,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 PACKAGES := api_schemas domain storage formats service workers models ops client/selvage_client
 
-.PHONY: help venv demo demo-rounds test test-slow lint format lock clean
+INTEROP := .venv-interop
+
+.PHONY: help venv venv-interop demo demo-rounds test test-slow lint format lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(VENV)/installed ## Install everything into .venv (done once, again when the lock changes)
 
@@ -26,6 +28,14 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@echo "Installing the packages of requirements.lock (the first time takes minutes)"
 	@$(PIP) -r requirements.lock
 	@PYTHONWARNINGS=ignore $(PIP) --no-build-isolation --no-deps -e .
+	@touch $@
+
+venv-interop: $(INTEROP)/installed ## Install the readers of other tools, for tests against them
+
+$(INTEROP)/installed: requirements-interop.lock | $(VENV)/installed
+	@echo "Installing the packages of requirements-interop.lock into $(INTEROP)"
+	@$(BIN)/python -m venv --clear $(INTEROP)
+	@$(INTEROP)/bin/python -m pip install -qq --disable-pip-version-check -r requirements-interop.lock
 	@touch $@
 
 demo: venv ## Label a batch of demo images over HTTP; leaves demo-output/report.html
@@ -52,15 +62,19 @@ format: venv ## Format the code and mend what ruff can
 	@$(BIN)/ruff format --quiet .
 
 COMPILE := $(BIN)/pip-compile --quiet $(UPGRADE) --allow-unsafe --strip-extras --no-header \
-	--no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links pyproject.toml
+	--no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 # torch: CPU and CUDA wheels share a version but for the local part, so the lock leaves that out.
-# The second lock is a part of the first: what runs without torch and without the tests.
-lock: venv ## Resolve both locks anew from pyproject.toml (UPGRADE=--upgrade takes newer ones)
-	@$(COMPILE) --extra worker --extra graph --extra tracing --extra dev --output-file requirements.lock
+# The second lock is a part of the first: what runs without torch and without the tests. The third
+# stands by itself: readers of other tools, which nothing of ours imports.
+lock: venv ## Resolve all locks anew (UPGRADE=--upgrade takes newer ones)
+	@$(COMPILE) pyproject.toml --extra worker --extra graph --extra tracing --extra dev \
+		--output-file requirements.lock
 	@sed -e 's/+cpu$$//' -e '/^pip==/d' -e '/^#/d' requirements.lock > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
-	@$(COMPILE) --extra tracing --constraint requirements.lock --output-file requirements-slim.lock
+	@$(COMPILE) pyproject.toml --extra tracing --constraint requirements.lock \
+		--output-file requirements-slim.lock
+	@$(COMPILE) requirements-interop.in --output-file requirements-interop.lock
 
 clean: ## Remove caches and the output of the demo (never data)
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info \

@@ -67,16 +67,18 @@ def all_groups() -> list[Group]:
     faults = ("tests/faults", "tests/contract")  # real processes, which have both cores busy
     label_path = ("tests/models",)
     rounds = ("tests/models/adaptation", "tests/benchmarks/rounds")
+    interop = ("tests/interop",)  # readers of other tools, as processes
     docs = ("tests/docs",)
-    others = [*service, *faults, *label_path, *rounds, *docs]
+    others = [*service, *faults, *label_path, *rounds, *interop, *docs]
     return [
-        Group("install", 600, ("make", "--no-print-directory", "venv")),
+        Group("install", 600, ("make", "--no-print-directory", "venv", "venv-interop")),
         Group("lint", 120, ("make", "--no-print-directory", "lint")),
         pytest_group("unit", 360, "tests", without=others, processes=2),
         pytest_group("service", 600, *service, processes=2),
         pytest_group("faults and contract", 600, *faults),
         pytest_group("label path", 150, *label_path, without=rounds, processes=2),
         pytest_group("rounds", 240, *rounds, processes=2),
+        pytest_group("interop", 90, *interop, processes=2),
         pytest_group("browser and docs", 240, *docs, processes=2),
     ]
 
