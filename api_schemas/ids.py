@@ -7,7 +7,7 @@ from ulid import ULID
 
 Prefix = Literal[
     "set", "img", "job", "itm", "chk", "lab", "ver", "mod", "ann", "wrk", "req", "ont",
-    "key", "con", "upl", "sch", "lbs", "cmp",
+    "key", "con", "upl", "sch", "lbs", "cmp", "rev",
 ]  # fmt: skip
 
 ULID_PATTERN: Final = "[0-9A-HJKMNP-TV-Z]{26}"
@@ -23,4 +23,5 @@ JobId = Annotated[str, StringConstraints(pattern=f"^job_{ULID_PATTERN}$")]
 LabelId = Annotated[str, StringConstraints(pattern=f"^lab_{ULID_PATTERN}$")]
 AnnotationSetId = Annotated[str, StringConstraints(pattern=f"^ann_{ULID_PATTERN}$")]
 UploadId = Annotated[str, StringConstraints(pattern=f"^upl_{ULID_PATTERN}$")]
+ReviewId = Annotated[str, StringConstraints(pattern=f"^rev_{ULID_PATTERN}$")]
 LabelSetId = Annotated[str, StringConstraints(pattern=f"^lbs_{ULID_PATTERN}$")]

@@ -16,10 +16,10 @@ ClassName = Annotated[str, StringConstraints(min_length=1, max_length=128, patte
 
 
 class LabelSelection(BaseModel):
-    """Which labels get in. Labels without a kept pixel never do.
+    """Which labels get in. Labels without a kept pixel never do, nor those that a review rejected.
 
-    Limits on quality, coverage and classes hold for labels that a job made; what people labelled is
-    taken as it is.
+    Limits on quality, coverage and classes hold for labels that a job made; what people labelled,
+    corrected or accepted is taken as it is.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -28,7 +28,9 @@ class LabelSelection(BaseModel):
         None, ge=0.0, le=1.0, description="Least expected accuracy of the kept pixels"
     )
     min_coverage: Number = Field(0.0, ge=0.0, le=1.0, description="Least share of kept pixels")
-    reviewed_only: Truth = Field(False, description="Only images of the annotation set")
+    reviewed_only: Truth = Field(
+        False, description="Only labels that people corrected or accepted, and annotations"
+    )
     classes: list[ClassName] | None = Field(
         None,
         min_length=1,
@@ -54,7 +56,8 @@ class LabelSelection(BaseModel):
 
 class LabelSetCreate(BaseModel):
     """Labels of jobs, of people, or of both. Of an image with several labels one is taken: that of
-    people, else that of the job named last.
+    the annotation set, else the one that reviews corrected or accepted last, else that of the job
+    named last.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -80,14 +83,12 @@ class LabelSetCreate(BaseModel):
             raise ValueError("give `jobs`, `annotation_set` or both")
         if len(set(self.jobs)) != len(self.jobs):
             raise ValueError("name each job once")
-        if self.selection.reviewed_only and self.annotation_set is None:
-            raise ValueError("reviewed_only keeps images of an annotation set: give annotation_set")
         return self
 
 
 class LabelSet(BaseModel):
-    """An immutable selection. Figures of quality, coverage and classes are of the labels that jobs
-    made.
+    """An immutable selection. Figures of quality, coverage and classes are of labels, those of
+    reviews among them, and not of annotations.
     """
 
     id: str
@@ -101,7 +102,7 @@ class LabelSet(BaseModel):
     annotation_set: str | None
     selection: LabelSelection
     images: int
-    reviewed: int = Field(description="Images whose label is by people")
+    reviewed: int = Field(description="Images whose label people made, corrected or accepted")
     missing: int = Field(description="Labels that were deleted since, by force; 0 as a rule")
     quality: float | None = Field(description="Mean quality of the labels")
     coverage: float | None = Field(description="Mean share of kept pixels")

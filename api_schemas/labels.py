@@ -16,6 +16,9 @@ class Label(BaseModel):
 
     id: str
     digest: str
+    origin: Literal["pipeline", "review"] = Field(
+        "pipeline", description="`review`: a person corrected the mask"
+    )
     image_digest: str
     model: str
     pipeline_digest: str
@@ -113,6 +116,10 @@ class LabelLineage(BaseModel):
     model: str
     model_digest: str
     model_deleted: bool = Field(description="Its files are gone; the label stays")
+    origin: Literal["pipeline", "review"] = "pipeline"
+    corrected_from: str | None = Field(
+        None, description="The label whose mask a person corrected, of one of origin `review`"
+    )
     kept_label: str | None = Field(
         None, description="SHA-256 of the uploaded label that it was refined from"
     )

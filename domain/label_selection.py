@@ -19,7 +19,8 @@ class Candidate:
 
     Attributes:
         content: names the bytes of the label: digest of a label, key of an annotation.
-        class_pixels: class index → kept pixels; empty for labels by people.
+        class_pixels: class index → kept pixels; empty for annotations.
+        reviewed: whether a person stands behind it.
     """
 
     external_id: str
@@ -32,10 +33,7 @@ class Candidate:
     coverage: float | None = None
     pixels: int = 0
     class_pixels: Mapping[int, int] = field(default_factory=dict)
-
-    @property
-    def is_reviewed(self) -> bool:
-        return self.annotation_key is not None
+    reviewed: bool = False
 
     @property
     def classes(self) -> list[int]:
@@ -53,11 +51,11 @@ def select(
         candidates: at most one for each image.
         classes: indices of `selection.classes`; None for all.
     """
-    found = [c for c in candidates if c.is_reviewed or _is_good(c, selection, classes)]
+    found = [c for c in candidates if c.reviewed or _is_good(c, selection, classes)]
     if selection.max_images is None or len(found) <= selection.max_images:
         return found
-    reviewed = [c for c in found if c.is_reviewed][: selection.max_images]
-    labels = [c for c in found if not c.is_reviewed]
+    reviewed = [c for c in found if c.reviewed][: selection.max_images]
+    labels = [c for c in found if not c.reviewed]
     room = selection.max_images - len(reviewed)
     choose = _balanced if selection.balance == "classes" else _best
     chosen = {c.image_digest for c in (*reviewed, *choose(labels, room))}
@@ -112,7 +110,7 @@ def digest_of(class_names: Sequence[str], chosen: Iterable[Candidate]) -> str:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a selection holds; all but the counts is of the labels that jobs made."""
+    """What a selection holds; all but the counts is of labels, not of annotations."""
 
     images: int
     reviewed: int
@@ -124,7 +122,7 @@ class Figures:
 
 def figures_of(chosen: Sequence[Candidate]) -> Figures:
     """Add up a selection."""
-    labels = [c for c in chosen if not c.is_reviewed]
+    labels = [c for c in chosen if c.label_id is not None]
     pixels: Counter[int] = Counter()
     images: Counter[int] = Counter()
     for label in labels:
@@ -132,7 +130,7 @@ def figures_of(chosen: Sequence[Candidate]) -> Figures:
         images.update(label.classes)
     return Figures(
         images=len(chosen),
-        reviewed=len(chosen) - len(labels),
+        reviewed=sum(c.reviewed for c in chosen),
         quality=_mean([c.quality for c in labels if c.quality is not None]),
         coverage=_mean([c.coverage for c in labels if c.coverage is not None]),
         class_pixels=dict(sorted(pixels.items())),

@@ -7,7 +7,7 @@ by it, whatever becomes of its job.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -24,7 +24,7 @@ from api_schemas.problems import (
     StateConflict,
     ValidationProblem,
 )
-from domain import job_states, jobs, label_selection
+from domain import job_states, jobs, label_selection, reviews
 from domain.annotated_jobs import get_set
 from domain.label_selection import Candidate
 from storage.catalog import label_sets
@@ -33,7 +33,7 @@ from storage.catalog.engine import Catalog, db_now
 from storage.catalog.label_sets import Entry
 from storage.catalog.locks import hold
 from storage.catalog.models import get_version
-from storage.catalog.tables import LOCAL, JobRow, LabelSetRow
+from storage.catalog.tables import LOCAL, JobRow, LabelRow, LabelSetRow
 
 BATCH_ROWS: Final = 500
 Finish = Callable[[Session, LabelSetRow], None]
@@ -177,7 +177,7 @@ def fill(catalog: Catalog, label_set_id: str, freezer: str, finish: Finish) -> N
         with catalog.write() as session:
             _require_mine(session, label_set_id, freezer)
             live = label_sets.hold_labels(session, [c.label_id for c in batch if c.label_id])
-            found = [c for c in batch if c.is_reviewed or c.label_id in live]
+            found = [c for c in batch if c.label_id is None or c.label_id in live]
             rows = [_entry(len(kept) + i, candidate) for i, candidate in enumerate(found)]
             label_sets.add_entries(session, label_set_id, rows)
             label_sets.touch(session, label_set_id)
@@ -213,6 +213,7 @@ def _entry(position: int, candidate: Candidate) -> dict[str, Any]:
         "label_id": candidate.label_id,
         "annotation_key": candidate.annotation_key,
         "weight": candidate.weight,
+        "reviewed": candidate.reviewed,
     }
 
 
@@ -238,6 +239,7 @@ def _choose(session: Session, row: LabelSetRow) -> list[Candidate]:
     for job_id in row.jobs:
         for candidate in _labels_of_job(session, job_id):
             found[candidate.image_digest] = candidate
+    found = _reviewed(session, found, names, selection.reviewed_weight)
     if row.annotation_set_id is not None:
         weight = selection.reviewed_weight
         for candidate in _annotations(session, row.annotation_set_id, weight):
@@ -255,22 +257,46 @@ def _labels_of_job(session: Session, job_id: str) -> list[Candidate]:
     found: list[Candidate] = []
     after = -1
     while page := label_sets.labels_of_job(session, job_id, after_position=after, limit=BATCH_ROWS):
-        found += [
-            Candidate(
-                external_id=external_id,
-                image_digest=label.image_digest,
-                content=label.digest,
-                label_id=label.id,
-                quality=label.quality,
-                coverage=label.coverage,
-                pixels=label.width_px * label.height_px,
-                class_pixels={int(index): n for index, n in label.class_pixels.items() if n},
-            )
-            for _, external_id, label in page
-        ]
+        found += [_candidate(external_id, label) for _, external_id, label in page]
         after = page[-1][0]
         session.expunge_all()  # a job may have any number of labels
     return found
+
+
+def _candidate(external_id: str, label: LabelRow) -> Candidate:
+    return Candidate(
+        external_id=external_id,
+        image_digest=label.image_digest,
+        content=label.digest,
+        label_id=label.id,
+        quality=label.quality,
+        coverage=label.coverage,
+        pixels=label.width_px * label.height_px,
+        class_pixels={int(index): n for index, n in label.class_pixels.items() if n},
+    )
+
+
+def _reviewed(
+    session: Session, found: dict[str, Candidate], class_names: list[str], weight: float
+) -> dict[str, Candidate]:
+    """Return the candidates with what people stand behind in place of what jobs made of an image,
+    and without what people refused.
+    """
+    kept: dict[str, Candidate] = {}
+    digests = list(found)
+    for start in range(0, len(digests), BATCH_ROWS):
+        batch = digests[start : start + BATCH_ROWS]
+        verdicts = reviews.verdicts(session, batch, class_names)
+        for digest in batch:
+            candidate, verdict = found[digest], verdicts.get(digest)
+            if verdict is None:
+                kept[digest] = candidate
+            elif verdict.best is not None:
+                best = _candidate(candidate.external_id, verdict.best)
+                kept[digest] = replace(best, reviewed=True, weight=weight)
+            elif candidate.label_id not in verdict.rejected:
+                kept[digest] = candidate
+    return kept
 
 
 def _annotations(session: Session, annotation_set_id: str, weight: float) -> list[Candidate]:
@@ -284,6 +310,7 @@ def _annotations(session: Session, annotation_set_id: str, weight: float) -> lis
                 content=annotation.object_key,
                 annotation_key=annotation.object_key,
                 weight=weight,
+                reviewed=True,
             )
             for annotation in page
         ]

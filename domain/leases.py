@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from api_schemas.ids import new_id
 from api_schemas.problems import ModelKillsWorker, WorkerLost
 from domain import events, job_states
-from storage.catalog import chunks, items, jobs, labels, usage
+from storage.catalog import chunks, items, jobs, labels, review_queue, usage
 from storage.catalog.chunks import Lease
 from storage.catalog.engine import Catalog
 from storage.catalog.tables import ChunkRow, JobItemRow, JobRow
@@ -147,6 +147,8 @@ def commit(catalog: Catalog, lease: Lease, work: Commit, lease_seconds: float) -
         names = items.external_ids(session, job.id, failed) if failed else {}
         for outcome in work.outcomes:
             _apply(session, job, outcome, label_ids, names)
+        labelled = [o.position for o in work.outcomes if o.label is not None or o.label_id]
+        review_queue.enqueue(session, job.id, labelled)
         for name, value in work.job_changes.items():
             _change(job, name, value)
         if work.seconds_per_image is not None:

@@ -16,7 +16,7 @@ from domain import annotated_jobs, evaluation, job_states, refinement
 from domain.jobs import LABELLING_TYPES
 from domain.leases import WHOLE_JOB_KINDS
 from domain.refinement import LabelIdentity
-from storage.catalog import chunks, image_sets, items, jobs, labels
+from storage.catalog import chunks, image_sets, items, jobs, labels, review_queue
 from storage.catalog.engine import Catalog
 from storage.catalog.tables import JobItemRow, JobRow
 
@@ -69,6 +69,8 @@ def plan(
             if job.type == "refine" and identity and job.params.get("retry_only") != "all":
                 refinement.take_over(session, job, rows, identity)
             items.add_items(session, rows)
+            taken = [row["position"] for row in rows if row["label_id"] is not None]
+            review_queue.enqueue(session, job.id, taken)
             _count(job, rows)
             if job.planned >= job.total:
                 _start(session, job)

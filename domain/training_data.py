@@ -21,7 +21,7 @@ class Sample:
         confidence_key: None where somebody vouches for the label.
         regions_key: where the label is made of regions.
         weight: of the image in the loss.
-        reviewed: whether a person has looked at the label.
+        reviewed: whether a person vouches for every pixel: an annotation, or a corrected label.
     """
 
     external_id: str
@@ -80,6 +80,7 @@ def target_samples(catalog: Catalog, label_set_id: str) -> Iterator[Sample]:
 
 def _target_sample(entry: Entry, image: ImageRow) -> Sample:
     artifacts = {} if entry.label is None else entry.label.artifacts
+    by_people = entry.label is None or entry.label.origin == "review"
     return Sample(
         external_id=entry.row.external_id,
         image_digest=image.digest,
@@ -87,8 +88,8 @@ def _target_sample(entry: Entry, image: ImageRow) -> Sample:
         height_px=image.height_px,
         width_px=image.width_px,
         size_bytes=image.size_bytes,
-        confidence_key=artifacts.get("confidence.png"),
+        confidence_key=None if by_people else artifacts.get("confidence.png"),
         regions_key=artifacts.get("regions.json"),
         weight=entry.row.weight,
-        reviewed=entry.label is None,
+        reviewed=by_people,
     )

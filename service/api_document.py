@@ -9,6 +9,7 @@ from api_schemas.image_sets import ImageSetCreate
 from api_schemas.labels import LabelRegions
 from api_schemas.models import ModelVersionCreate
 from api_schemas.problems import PROBLEM_MEDIA_TYPE, Problem
+from api_schemas.reviews import ReviewCreate
 from service.access import METRICS_PATH, scope_needed
 
 SECURITY_SCHEME = "ApiKey"
@@ -18,6 +19,7 @@ NOT_IN_SIGNATURES: tuple[type[BaseModel], ...] = (
     ModelVersionCreate,
     ImageSetCreate,
     LabelRegions,
+    ReviewCreate,
 )
 
 

@@ -30,6 +30,7 @@ from service import (
     pseudo_labels,
     quota,
     resumable,
+    reviews,
     schedules,
     system,
 )
@@ -68,6 +69,7 @@ ROUTERS = (
     schedules,
     events,
     labels,
+    reviews,
     label_sets,
     campaigns,
     api_keys,

@@ -54,6 +54,8 @@ def lineage_of(session: Session, row: LabelRow, version: ModelVersionRow) -> Lab
         model=reference_of(version),
         model_digest=version.digest,
         model_deleted=version.deleted_at is not None,
+        origin=row.origin,
+        corrected_from=row.lineage.get("corrected_from"),
         rectified=row.lineage.get("rectified"),
         region_model=row.lineage.get("region_model"),
         kept_label=row.lineage.get("kept_label"),
@@ -84,6 +86,7 @@ def lineage_of(session: Session, row: LabelRow, version: ModelVersionRow) -> Lab
         links={
             "label": f"/v1/labels/{row.id}",
             "image": f"/v1/images/{row.image_digest}",
+            "reviews": f"/v1/labels/{row.id}/reviews",
             "model": f"/v1/models/{version.model_name}/versions/{version.version}",
         },
     )

@@ -70,7 +70,7 @@ def _entry(entry: Entry) -> LabelSetEntry:
         external_id=row.external_id,
         image_digest=row.image_digest,
         label_id=label.id if label else None,
-        reviewed=row.annotation_key is not None,
+        reviewed=row.reviewed,
         missing=entry.is_missing,
         weight=row.weight,
         quality=label.quality if label else None,

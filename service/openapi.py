@@ -302,6 +302,39 @@ MODEL_VERSION_BODY: dict[str, Any] = {
     }
 }
 _IMAGES_FORM = multipart_body("files", many=True, fields={"name": NAME_FIELD}, required=[])
+_MASK_FORM = multipart_body(
+    "file",
+    many=False,
+    fields={
+        "decision": {"type": "string", "enum": ["correct"], "default": "correct"},
+        "note": {
+            "type": "string",
+            "maxLength": 2000,
+            "examples": ["the kerb was road"],
+            "description": "Yours: why",
+        },
+        "stored_ignore_value": {**IGNORE_FIELD, "default": 255, "description": "Means ignore"},
+    },
+    required=[],
+)
+REVIEW_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/ReviewCreate"},
+                "examples": {
+                    "accept": {"summary": "It is right", "value": {"decision": "accept"}},
+                    "reject": {
+                        "summary": "It must not train",
+                        "value": {"decision": "reject", "note": "glare"},
+                    },
+                },
+            },
+            **_MASK_FORM["requestBody"]["content"],
+        },
+    }
+}
 IMAGE_SET_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

@@ -250,6 +250,7 @@ def label(row: LabelRow, version: ModelVersionRow) -> Label:
     return Label(
         id=row.id,
         digest=row.digest,
+        origin=row.origin,
         image_digest=row.image_digest,
         model=reference_of(version),
         pipeline_digest=row.pipeline_digest,

@@ -95,6 +95,7 @@ def _rows_of_item(
         "kills": 0,
         "label_id": label["id"] if label else None,
         "quality": 0.5 if label else None,
+        "expected_gain": position % 1009 / 1009 if label else None,
         "stage_seconds": {"predict": 0.1, "select": 0.01} if label else None,
         "error": PROBLEM if failed else None,
         "finish_seq": position if position < through else None,

@@ -21,6 +21,7 @@ from selvage_client.resources.labels import AsyncLabels
 from selvage_client.resources.models import AsyncModels
 from selvage_client.resources.ontologies import AsyncOntologies
 from selvage_client.resources.pipelines import AsyncPipelines
+from selvage_client.resources.reviews import AsyncReviews
 from selvage_client.resources.schedules import AsyncSchedules
 from selvage_client.resources.system import AsyncInstallation
 from selvage_client.resources.uploads import AsyncUploads
@@ -54,6 +55,7 @@ class AsyncSelvage(AsyncImages, AsyncModels, AsyncJobs, AsyncLabels, AsyncInstal
         self.label_sets = AsyncLabelSets(self._transport)
         self.ontologies = AsyncOntologies(self._transport)
         self.pipelines = AsyncPipelines(self._transport)
+        self.reviews = AsyncReviews(self._transport)
         self.schedules = AsyncSchedules(self._transport)
         self.uploads = AsyncUploads(self._transport)
 

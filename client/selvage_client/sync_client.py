@@ -20,6 +20,7 @@ from selvage_client.resources.labels import Labels
 from selvage_client.resources.models import Models
 from selvage_client.resources.ontologies import Ontologies
 from selvage_client.resources.pipelines import Pipelines
+from selvage_client.resources.reviews import Reviews
 from selvage_client.resources.schedules import Schedules
 from selvage_client.resources.system import Installation
 from selvage_client.resources.uploads import Uploads
@@ -48,6 +49,7 @@ class Selvage(Images, Models, Jobs, Labels, Installation):
         label_sets: frozen selections of labels.
         ontologies: classes, for Label Studio and CVAT as well.
         pipelines: configurations with a name.
+        reviews: labels that wait for a look, and decisions on them.
         schedules: jobs by the clock.
         uploads: large files in parts.
     """
@@ -71,6 +73,7 @@ class Selvage(Images, Models, Jobs, Labels, Installation):
         self.label_sets = LabelSets(self._transport)
         self.ontologies = Ontologies(self._transport)
         self.pipelines = Pipelines(self._transport)
+        self.reviews = Reviews(self._transport)
         self.schedules = Schedules(self._transport)
         self.uploads = Uploads(self._transport)
 

@@ -17,6 +17,7 @@ from storage.catalog.tables import (
     LabelRow,
     LabelSetEntryRow,
     ModelVersionRow,
+    ReviewRow,
     UploadRow,
 )
 from storage.units import kind_of, name_of
@@ -60,6 +61,7 @@ def _image_is_used() -> ColumnElement[bool]:
         exists().where(AnnotationRow.image_digest == ImageRow.digest),
         exists().where(LabelRow.image_digest == ImageRow.digest),
         exists().where(LabelSetEntryRow.image_digest == ImageRow.digest),
+        exists().where(ReviewRow.image_digest == ImageRow.digest),
     )
 
 
@@ -75,6 +77,8 @@ def _label_is_shown() -> ColumnElement[bool]:
     return or_(
         exists().where(JobItemRow.label_id == LabelRow.id),
         exists().where(LabelSetEntryRow.label_id == LabelRow.id),
+        exists().where(ReviewRow.label_id == LabelRow.id),
+        exists().where(ReviewRow.corrected_label_id == LabelRow.id),
     )
 
 

@@ -30,6 +30,7 @@ from storage.catalog.tables import (
     LabelRow,
     LabelSetEntryRow,
     LabelSetRow,
+    ReviewRow,
     ScheduleTickRow,
 )
 
@@ -86,16 +87,39 @@ def remove_behind_jobs(session: Session) -> int:
 
 
 def remove_behind_image_sets(session: Session) -> int:
-    """Entries of deleted image sets."""
+    """Entries of deleted image sets, and the reviews of images that are in no set any more."""
     deleted = select(ImageSetRow.id).where(
         ImageSetRow.deleted_at.is_not(None),
         exists().where(ImageSetEntryRow.image_set_id == ImageSetRow.id),
     )
     for image_set_id in session.scalars(deleted.limit(1)):
-        return _delete_some(
-            session, ImageSetEntryRow, ImageSetEntryRow.image_set_id == image_set_id
+        entries = (
+            select(ImageSetEntryRow.position, ImageSetEntryRow.image_digest)
+            .where(ImageSetEntryRow.image_set_id == image_set_id)
+            .limit(BATCH_ROWS)
         )
+        rows = session.execute(entries).all()
+        removed = _delete_some(
+            session,
+            ImageSetEntryRow,
+            ImageSetEntryRow.image_set_id == image_set_id,
+            ImageSetEntryRow.position.in_([row.position for row in rows]),
+        )
+        _remove_reviews(session, [row.image_digest for row in rows if row.image_digest])
+        return removed
     return 0
+
+
+def _remove_reviews(session: Session, image_digests: Sequence[str]) -> None:
+    """Remove the reviews of those images that no image set has."""
+    session.execute(
+        delete(ReviewRow)
+        .where(
+            ReviewRow.image_digest.in_(image_digests),
+            ~exists().where(ImageSetEntryRow.image_digest == ReviewRow.image_digest),
+        )
+        .execution_options(synchronize_session=False)
+    )
 
 
 def remove_behind_annotation_sets(session: Session) -> int:
@@ -333,7 +357,7 @@ def old_image_sets(session: Session, seconds: float) -> Sequence[str]:
 
 
 def old_labels(session: Session, seconds: float) -> Sequence[str]:
-    """Return ids of labels of this age that no label set holds.
+    """Return ids of labels of this age that no label set and no review holds.
 
     Nor those that a job shows which ended later, or has yet to end.
     """
@@ -343,7 +367,11 @@ def old_labels(session: Session, seconds: float) -> Sequence[str]:
         .where(JobItemRow.job_id == JobRow.id, JobRow.deleted_at.is_(None))
         .where(or_(JobRow.status.not_in(DONE_STATUSES), JobRow.finished_at >= db_now() - seconds))
     )
-    held = exists().where(LabelSetEntryRow.label_id == LabelRow.id)
+    held = or_(
+        exists().where(LabelSetEntryRow.label_id == LabelRow.id),
+        exists().where(ReviewRow.label_id == LabelRow.id),
+        exists().where(ReviewRow.corrected_label_id == LabelRow.id),
+    )
     query = (
         select(LabelRow.id)
         .where(LabelRow.deleted_at.is_(None), _older(LabelRow.created_at, seconds), ~shown, ~held)

@@ -20,7 +20,7 @@ def label(name: str, quality: float | None = 0.8, **more: Any) -> Candidate:
 
 
 def by_people(name: str, weight: float = 1.0) -> Candidate:
-    return Candidate(f"{name}.png", name, f"key {name}", None, f"key {name}", weight)
+    return Candidate(f"{name}.png", name, f"key {name}", None, f"key {name}", weight, reviewed=True)
 
 
 def names_of(chosen: list[Candidate]) -> list[str]:
@@ -112,9 +112,9 @@ def test_whatever_the_labels(
     candidates = labels + [by_people(f"p{i}") for i in range(reviewed)]
     asked = LabelSelection(max_images=limit, balance=balance)
     chosen = select(candidates, asked, None)
-    usable = [c for c in candidates if c.is_reviewed or (c.coverage and c.quality is not None)]
+    usable = [c for c in candidates if c.reviewed or (c.coverage and c.quality is not None)]
     assert len(chosen) == min(limit, len(usable))
-    assert sum(c.is_reviewed for c in chosen) == min(limit, reviewed)
+    assert sum(c.reviewed for c in chosen) == min(limit, reviewed)
     assert [c for c in usable if c in chosen] == chosen
     shuffled = random.sample(candidates, len(candidates))
     if reviewed <= limit:

@@ -49,6 +49,7 @@ OPERATIONS = {
     "DELETE /v1/campaigns/{campaign_id}",
     "POST /v1/label-sets", "GET /v1/label-sets", "GET /v1/label-sets/{label_set_id}",
     "GET /v1/label-sets/{label_set_id}/entries", "DELETE /v1/label-sets/{label_set_id}",
+    "GET /v1/review", "POST /v1/labels/{label_id}:review", "GET /v1/labels/{label_id}/reviews",
     "POST /v1/schedules/{schedule_id}:run", "GET /v1/schedules/{schedule_id}/ticks",
 }  # fmt: skip
 

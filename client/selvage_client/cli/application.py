@@ -13,6 +13,7 @@ from selvage_client.cli import (
     label_sets,
     models,
     pipelines,
+    reviews,
     schedules,
     submit,
     system,
@@ -48,6 +49,7 @@ def build_app() -> typer.Typer:
     app.add_typer(label_sets.group(), name="label-sets")
     app.add_typer(connections.group(), name="connections")
     app.add_typer(pipelines.group(), name="pipelines")
+    app.add_typer(reviews.group(), name="review")
     app.add_typer(schedules.group(), name="schedules")
     _add_operator_commands(app)
     return app

@@ -35,6 +35,7 @@ from storage.catalog.tables.models import (
     PipelineVersionRow,
 )
 from storage.catalog.tables.operations import DeviceRow, LockRow, UnreachableObjectRow, WorkerRow
+from storage.catalog.tables.reviews import ReviewRow
 from storage.catalog.tables.sources import ConnectionRow, UploadPartRow, UploadRow
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "PipelineRow",
     "PipelineVersionRow",
     "Principal",
+    "ReviewRow",
     "ScheduleRow",
     "ScheduleTickRow",
     "Status",

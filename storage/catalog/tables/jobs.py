@@ -1,11 +1,26 @@
 """Jobs, what they are made of, and what comes out."""
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import JSON, Boolean, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.catalog.tables.base import LOCAL, Base, Digest, Id, Principal, Status
+
+# the orders of the review queue: of everything, and of a job
+REVIEW_ORDERS: Final = (
+    ("expected_gain", "label_id"),
+    ("quality", "label_id"),
+    ("job_id", "expected_gain", "label_id"),
+    ("job_id", "quality", "label_id"),
+)
+
+
+def _review_queue(*columns: str) -> Index:
+    """An index over the items whose labels nobody has looked at."""
+    waits = text("expected_gain IS NOT NULL")
+    name = f"ix_job_item_review_{'_'.join(columns)}"
+    return Index(name, *columns, sqlite_where=waits, postgresql_where=waits)
 
 
 class JobRow(Base):
@@ -82,6 +97,8 @@ class JobItemRow(Base):
     evidence_digest: Mapped[str | None] = mapped_column(Digest)
     label_id: Mapped[str | None] = mapped_column(ForeignKey("label.id"))
     quality: Mapped[float | None]
+    # what a look at its label would bring; null once reviewed, and where there is no label
+    expected_gain: Mapped[float | None]
     stage_seconds: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     finish_seq: Mapped[int | None]
@@ -98,6 +115,7 @@ class JobItemRow(Base):
             sqlite_where=text("evidence_digest IS NOT NULL"),
             postgresql_where=text("evidence_digest IS NOT NULL"),
         ),
+        *(_review_queue(*columns) for columns in REVIEW_ORDERS),
     )
 
 
@@ -132,6 +150,7 @@ class LabelRow(Base):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     digest: Mapped[str] = mapped_column(Digest, unique=True)
+    origin: Mapped[str] = mapped_column(Status, server_default="pipeline")  # pipeline | review
     image_digest: Mapped[str] = mapped_column(ForeignKey("image.digest"))
     model_version_id: Mapped[str] = mapped_column(ForeignKey("model_version.id"))
     pipeline_digest: Mapped[str] = mapped_column(ForeignKey("pipeline.digest"))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import Boolean, ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.catalog.tables.base import LOCAL, Base, Digest, Id, Principal, Status
@@ -50,6 +50,7 @@ class LabelSetEntryRow(Base):
     label_id: Mapped[str | None] = mapped_column(ForeignKey("label.id"))
     annotation_key: Mapped[str | None] = mapped_column(String(256))  # of the index PNG
     weight: Mapped[float]
+    reviewed: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
     __table_args__ = (
         Index(None, "label_id"),

@@ -271,6 +271,28 @@ def test_label_sets_are_frozen_shown_and_deleted(
     assert "was deleted" in run("label-sets", "show", made, code=1).stderr
 
 
+def test_labels_are_reviewed(
+    run: Run, sqlite_site: Installation, image_folder: Path, tmp_path: Path
+) -> None:
+    sqlite_site.add_tiny_model(tmp_path / "tiny")
+    job = run("submit", image_folder, "-m", "tiny").stdout.strip()
+    sqlite_site.settle()
+    waiting = json.loads(run("review", "list", "--job", job, "--json").stdout)
+    first, second = waiting[0]["label"], waiting[1]["label"]
+    assert first in run("review", "list", "--by-quality").stdout
+    assert "accepted" in run("review", "accept", first, "--note", "fine").stdout
+    mask = tmp_path / "mask.png"
+    mask.write_bytes(sqlite_site.client.get(f"/v1/labels/{second}/artifacts/label.png").content)
+    made = run("review", "correct", second, mask).stdout.strip()
+    assert made.startswith("lab_")
+    assert made in run("review", "history", second).stdout
+    assert "rejected" in run("review", "reject", made).stdout
+    left = json.loads(run("review", "list", "--job", job, "--json").stdout)
+    assert {first, second}.isdisjoint(item["label"] for item in left)
+    both = run("review", "list", "--job", job, "--image-set", "set_x", code=1)
+    assert "either --job" in both.stderr
+
+
 def test_campaigns_are_started_shown_and_stopped(
     run: Run, sqlite_site: Installation, image_folder: Path, tmp_path: Path
 ) -> None:
