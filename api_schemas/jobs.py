@@ -37,6 +37,7 @@ JobType = Literal[
     "train",
     "ingest",
     "validate",
+    "export",
 ]
 JobStatus = Literal[
     "queued",
@@ -291,9 +292,9 @@ class Progress(BaseModel):
     """How far a job is. `fraction` counts images that are through; `step` says what goes on."""
 
     fraction: float = Field(ge=0.0, le=1.0)
-    step: Literal["plan", "ingest", "pilot", "label", "fit", "finish", "train", "final", "done"] = (
-        Field("label", description="pilot samples confidences of the set before the first label")
-    )
+    step: Literal[
+        "plan", "ingest", "pilot", "label", "fit", "finish", "train", "export", "final", "done"
+    ] = Field("label", description="pilot samples confidences of the set before the first label")
     step_fraction: float | None = Field(
         None, ge=0.0, le=1.0, description="Of the pilot, or of a training's steps"
     )

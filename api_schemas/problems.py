@@ -140,6 +140,18 @@ class IdempotencyKeyReused(ProblemError):
     )
 
 
+class NothingToExport(ProblemError):
+    code, title, status = "nothing-to-export", "No label to export", 422
+
+
+class ExportLossyRefused(ProblemError):
+    code, title, status = "export-lossy-refused", "The format would lose something", 422
+
+
+class DestinationRefused(ProblemError):
+    code, title, status = "destination-refused", "The destination cannot be written to", 422
+
+
 class IdempotencyInProgress(ProblemError):
     code, title, status = (
         "idempotency-in-progress",

@@ -20,7 +20,7 @@ from api_schemas.connections import (
 from api_schemas.ids import new_id
 from api_schemas.problems import FieldProblem, NotFound, StateConflict, ValidationProblem
 from domain.connection_rules import checked_config, checked_secrets
-from domain.fetching import fetch_limits, open_fetcher
+from domain.fetching import fetch_limits, open_fetcher, open_sender
 from domain.secrets import SecretKeeper
 from domain.settings import Settings
 from storage.catalog import connections
@@ -30,6 +30,7 @@ from storage.remote.addresses import AddressPolicy
 from storage.remote.fetching import Fetcher
 from storage.remote.s3 import S3Place, S3Source
 from storage.remote.s3_signing import S3Credentials
+from storage.remote.s3_writing import S3Target
 from storage.remote.sources import HttpSource, RemoteSource, UrlSource
 from storage.remote.urls import origin_of
 
@@ -144,7 +145,7 @@ def remove(session: Session, reference: str) -> None:
 
     Raises:
         NotFound: there is none.
-        StateConflict: a job that is not done reads from it.
+        StateConflict: a job that is not done reads from it, or writes to it.
     """
     row = lock(session, reference)
     jobs = connections.unfinished_jobs(session, row.id)
@@ -193,6 +194,21 @@ def open_source(
         row = get(session, reference)
     secrets = SecretKeeper(settings).unseal(secrets_of(row))
     return source_of(settings, row.kind, row.config, secrets, fetcher or open_fetcher(settings))
+
+
+def open_target(catalog: Catalog, settings: Settings, reference: str, prefix: str) -> S3Target:
+    """Open a prefix of a bucket for writing. Close it afterwards.
+
+    Raises:
+        NotFound: there is no such connection.
+        SecretsUnreadable: its secrets cannot be decrypted.
+        SourceRefused: its address is not one to talk to.
+    """
+    with catalog.read() as session:
+        row = get(session, reference)
+    secrets = SecretKeeper(settings).unseal(secrets_of(row))
+    place = _place(S3Config.model_validate(row.config), secrets)
+    return S3Target(open_sender(settings), place, prefix)
 
 
 def source_of(

@@ -321,6 +321,8 @@ def create_retry(
         raise StateConflict(
             "An image set is filled once. Ask for the images again: POST /v1/image-sets."
         )
+    if old.type == "export":
+        raise StateConflict("An export is not retried. Ask for it again: POST /v1/exports.")
     check_room(session, old.total, max_queued)
     pipeline = (
         PipelineConfig.model_validate(jobs.get_pipeline(session, old.pipeline_digest))

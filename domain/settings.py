@@ -277,6 +277,9 @@ class Settings(BaseSettings):
     keep_image_set_days: float | None = Field(
         None, gt=0, description="Image sets without jobs are deleted at this age; default never"
     )
+    keep_export_days: float = Field(
+        7.0, gt=0, description="The file of a finished export can be downloaded for so long"
+    )
     keep_deleted_days: float = Field(
         7.0, ge=0, description="What was deleted is answered with 410 for so long, then with 404"
     )

@@ -14,14 +14,20 @@ LABEL_STUDIO_BRUSH: Final = "seg"  # `from_name` of a region
 def label_studio_config(names: Sequence[str], colours: Sequence[Colour]) -> str:
     """Return the labelling configuration of a Label Studio project, as XML.
 
-    A region fits it when its label is one of `names` exactly.
+    A region fits it when its label is one of `label_studio_names` exactly.
     """
     lines = ["<View>", f'  <Image name="{LABEL_STUDIO_IMAGE}" value="$image" zoom="true"/>']
     lines.append(f'  <BrushLabels name="{LABEL_STUDIO_BRUSH}" toName="{LABEL_STUDIO_IMAGE}">')
-    for name, colour in zip(names, distinct_colours(colours), strict=True):
-        lines.append(f'    <Label value={_quoted(name)} background="{hex_colour(colour)}"/>')
+    fitting = label_studio_names(names)
+    for name, colour in zip(fitting, distinct_colours(colours), strict=True):
+        lines.append(f'    <Label value={quoteattr(name)} background="{hex_colour(colour)}"/>')
     lines += ["  </BrushLabels>", "</View>", ""]
     return "\n".join(lines)
+
+
+def label_studio_names(names: Sequence[str]) -> list[str]:
+    """Return the names as XML can write them: other characters become U+FFFD."""
+    return ["".join(c if _in_xml(ord(c)) else "\ufffd" for c in name) for name in names]
 
 
 def cvat_labels(names: Sequence[str], colours: Sequence[Colour]) -> list[dict[str, Any]]:
@@ -30,11 +36,6 @@ def cvat_labels(names: Sequence[str], colours: Sequence[Colour]) -> list[dict[st
         {"name": name, "color": hex_colour(colour), "type": "mask", "attributes": []}
         for name, colour in zip(cvat_names(names), distinct_colours(colours), strict=True)
     ]
-
-
-def _quoted(text: str) -> str:
-    """Return an XML attribute; characters that XML has no way to write become U+FFFD."""
-    return quoteattr("".join(c if _in_xml(ord(c)) else "\ufffd" for c in text))
 
 
 def _in_xml(code: int) -> bool:

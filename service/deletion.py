@@ -23,7 +23,7 @@ Force = Annotated[
 VersionNumber = Annotated[int, Path(ge=1, le=999_999_999)]
 
 
-def _check_owner(state: ServiceState, caller: Principal, table: Owned, row_id: str) -> None:
+def check_owner(state: ServiceState, caller: Principal, table: Owned, row_id: str) -> None:
     """Let what others made be deleted by an admin alone; what is unknown is for others to say.
 
     Raises:
@@ -38,7 +38,7 @@ def _check_owner(state: ServiceState, caller: Principal, table: Owned, row_id: s
 @router.delete("/image-sets/{image_set_id}", summary="Delete an image set", status_code=204)
 def delete_image_set(image_set_id: str, state: State, caller: Caller, force: Force = False) -> None:
     """Its annotation sets go with it; images stay that other sets, jobs or labels refer to."""
-    _check_owner(state, caller, ImageSetRow, image_set_id)
+    check_owner(state, caller, ImageSetRow, image_set_id)
     deletion.delete_image_set(state.catalog, image_set_id, force=force)
 
 
@@ -49,14 +49,14 @@ def delete_annotation_set(
     annotation_set_id: str, state: State, caller: Caller, force: Force = False
 ) -> None:
     """What was measured with it stays in the results of its jobs."""
-    _check_owner(state, caller, AnnotationSetRow, annotation_set_id)
+    check_owner(state, caller, AnnotationSetRow, annotation_set_id)
     deletion.delete_annotation_set(state.catalog, annotation_set_id, force=force)
 
 
 @router.delete("/jobs/{job_id}", summary="Delete a job", status_code=204)
 def delete_job(job_id: str, state: State, caller: Caller, force: Force = False) -> None:
     """Its items go with it, and the labels that no other job shows."""
-    _check_owner(state, caller, JobRow, job_id)
+    check_owner(state, caller, JobRow, job_id)
     deletion.delete_job(state.catalog, job_id, force=force)
     state.queue.wake()
 
@@ -64,7 +64,7 @@ def delete_job(job_id: str, state: State, caller: Caller, force: Force = False) 
 @router.delete("/label-sets/{label_set_id}", summary="Delete a label set", status_code=204)
 def delete_label_set(label_set_id: str, state: State, caller: Caller, force: Force = False) -> None:
     """Its labels stay as long as a job shows them."""
-    _check_owner(state, caller, LabelSetRow, label_set_id)
+    check_owner(state, caller, LabelSetRow, label_set_id)
     deletion.delete_label_set(state.catalog, label_set_id, force=force)
 
 

@@ -59,12 +59,14 @@ class StoredFile:
     Attributes:
         etag: without quotes.
         what: how it is named where it is missing, as `Image '…'`.
+        save_as: the name under which browsers save it; plain ASCII.
     """
 
     key: str
     etag: str
     media_type: str
     what: str
+    save_as: str | None = None
 
 
 def send_file(
@@ -81,6 +83,8 @@ def send_file(
         "Cache-Control": "private, max-age=31536000, immutable",
         "X-Content-Type-Options": "nosniff",
     }
+    if file.save_as is not None:
+        headers["Content-Disposition"] = f'attachment; filename="{file.save_as}"'
     if is_current(if_none_match, headers["ETag"]):
         return not_modified(headers)
     try:

@@ -57,6 +57,13 @@ LastEventId = Annotated[
 
 
 @router.get(
+    "/exports/{job_id}/events",
+    summary="What happens to an export, as it happens",
+    response_class=Response,
+    responses={204: {"description": "The export is done and you have its last event"}},
+    tags=["exports"],
+)
+@router.get(
     "/jobs/{job_id}/events",
     summary="What happens to a job, as it happens",
     response_class=Response,

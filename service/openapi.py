@@ -221,6 +221,29 @@ LABEL_SET_EXAMPLES: dict[str, Any] = {
         },
     }
 }
+EXPORT_EXAMPLES: dict[str, Any] = {
+    "cityscapes": {
+        "summary": "Labels of a job for training code that reads Cityscapes",
+        "value": {
+            "format": "cityscapes",
+            "source": {"job": _JOB},
+            "filters": {"min_quality": 0.8},
+            "options": {"include_images": True, "class_map": {"tree": "vegetation"}},
+        },
+    },
+    "cvat": {
+        "summary": "Labels for CVAT: import the zip as 'Segmentation mask 1.1'",
+        "value": {"format": "cvat-mask", "source": {"image_set": _SET}},
+    },
+    "label-studio": {
+        "summary": "Tasks with predictions for Label Studio",
+        "value": {
+            "format": "label-studio",
+            "source": {"image_set": _SET},
+            "options": {"image_url": "s3://bucket/night/{external_id}"},
+        },
+    },
+}
 CAMPAIGN_EXAMPLES: dict[str, Any] = {
     "uda": {
         "summary": "Three rounds with labelled source images, reported against true labels",

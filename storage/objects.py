@@ -85,6 +85,11 @@ def annotation_key(digest: str) -> str:
     return f"annotations/{digest[:2]}/{digest}.png"
 
 
+def export_key(job_id: str, epoch: int) -> str:
+    """Key of the file of an export, by the epoch of the lease under which it is written."""
+    return f"exports/{job_id}/{epoch}.zip"
+
+
 def upload_key(upload_id: str) -> str:
     """Key of a file that arrived in parts."""
     return f"uploads/{upload_id}/file"

@@ -18,6 +18,7 @@ _PATTERNS: Final = {
     "models": re.compile(rf"(models/({_DIGEST}))/.+"),
     "annotations": re.compile(rf"(annotations/[0-9a-f]{{2}}/({_DIGEST})\.png)"),
     "uploads": re.compile(rf"(uploads/(upl_{ULID_PATTERN}))/.+"),
+    "exports": re.compile(rf"(exports/(job_{ULID_PATTERN}))/[0-9]+\.zip"),
     "worklists": re.compile(rf"(worklists/(req_{ULID_PATTERN})\.jsonl)"),
 }
 KINDS: Final = tuple(_PATTERNS)
@@ -28,6 +29,7 @@ _FOLDERS: Final = (
     "checkpoints",
     "models",
     "uploads",
+    "exports",
 )  # kinds whose units are folders
 _NAME: Final = re.compile(rf"({_DIGEST}|(?:upl|req|job)_{ULID_PATTERN})")
 
@@ -68,6 +70,6 @@ def is_folder(unit: str) -> bool:
 
 def shards() -> Iterator[str]:
     """Yield folders that together hold every unit, each small enough for one look."""
-    yield from ("uploads", "worklists", "models", "samples", "checkpoints", "fits")
+    yield from ("uploads", "worklists", "exports", "models", "samples", "checkpoints", "fits")
     for prefix in range(256):
         yield from (f"{kind}/{prefix:02x}" for kind in _SHARDED)

@@ -2,8 +2,12 @@
 
 from typing import Final
 
+from workers.export import export_chunk
 from workers.ingest import ingest_chunk
 from workers.run_chunk import Handlers
 from workers.runtime import Runtime
 
-LIGHT_HANDLERS: Final[Handlers[Runtime]] = {"ingest": ingest_chunk}
+LIGHT_HANDLERS: Final[Handlers[Runtime]] = {
+    "ingest": ingest_chunk,
+    "export": export_chunk,
+}

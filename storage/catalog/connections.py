@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from api_schemas.jobs import DONE_STATUSES
@@ -50,12 +50,14 @@ def store_test(session: Session, connection_id: str, result: dict[str, Any]) -> 
 
 
 def unfinished_jobs(session: Session, connection_id: str, limit: int = 10) -> list[str]:
-    """Ids of jobs that read from a connection and are not done."""
+    """Ids of jobs that read from a connection, or write to it, and are not done."""
     source = JobRow.params["source"]["connection_id"].as_string()
+    destination = JobRow.params["destination"]["connection_id"].as_string()
+    reads = and_(JobRow.type.in_(("ingest", "validate")), source == connection_id)
+    writes = and_(JobRow.type == "export", destination == connection_id)
     query = (
         select(JobRow.id)
-        .where(JobRow.status.not_in(DONE_STATUSES), JobRow.type.in_(("ingest", "validate")))
-        .where(source == connection_id)
+        .where(JobRow.status.not_in(DONE_STATUSES), or_(reads, writes))
         .limit(limit)
     )
     return list(session.scalars(query))

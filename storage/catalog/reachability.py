@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from api_schemas.jobs import DONE_STATUSES
@@ -125,6 +125,13 @@ def _uploads(names: list[str]) -> list[Select[Any]]:
     return [select(UploadRow.id).where(UploadRow.id.in_(names), UploadRow.status.in_(kept))]
 
 
+def _exports(names: list[str]) -> list[Select[Any]]:
+    """Exports at work, and those whose file is kept still."""
+    expires_at = JobRow.params["expires_at"].as_float()
+    kept = or_(JobRow.status.not_in(DONE_STATUSES), func.coalesce(expires_at, 0.0) > db_now())
+    return [select(JobRow.id).where(JobRow.id.in_(names), JobRow.deleted_at.is_(None), kept)]
+
+
 _QUERIES: Final[dict[str, Callable[[list[str]], list[Select[Any]]]]] = {
     "images": _images,
     "labels": _labels,
@@ -133,6 +140,7 @@ _QUERIES: Final[dict[str, Callable[[list[str]], list[Select[Any]]]]] = {
     "fits": _fits,
     "models": _models,
     "uploads": _uploads,
+    "exports": _exports,
 }
 
 

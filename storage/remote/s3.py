@@ -142,7 +142,7 @@ class S3Source:
             key = reference.removeprefix(f"s3://{place.bucket}/")
         else:
             key = place.prefix + reference
-        return _checked_key(key)
+        return checked_key(key)
 
     @contextmanager
     def _opened(
@@ -236,7 +236,12 @@ class S3Source:
         return explain_status(answer)
 
 
-def _checked_key(key: str) -> str:
+def checked_key(key: str) -> str:
+    """Return a key that names an object, and nothing above it.
+
+    Raises:
+        SourceRefused: it does not.
+    """
     if not key or len(key.encode("utf-8", "replace")) > MAX_KEY_BYTES or key.endswith("/"):
         raise SourceRefused(f"The key is empty, a folder, or longer than {MAX_KEY_BYTES} bytes.")
     if has_dot_segments(key) or "\x00" in key or not _is_text(key):

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 for GET requests without a body.
+"""AWS Signature Version 4 for requests with headers.
 
 Written here and not left to an S3 library, because a library dials for itself: it resolves names
 anew, follows redirects and asks the metadata service for credentials, all past the guard.
@@ -39,13 +39,19 @@ def query_string(parameters: dict[str, str]) -> str:
 
 
 def signed_headers(
-    url: httpx.URL, credentials: S3Credentials, region: str, now: datetime | None = None
+    url: httpx.URL,
+    credentials: S3Credentials,
+    region: str,
+    now: datetime | None = None,
+    *,
+    method: str = "GET",
+    content_sha256: str = EMPTY_SHA256,
 ) -> dict[str, str]:
-    """Return the headers that sign a GET of `url`, whose path and query are canonical already."""
+    """Return the headers that sign a request; path and query of `url` are canonical already."""
     moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
     signed = {
         "host": url.netloc.decode("ascii"),
-        "x-amz-content-sha256": EMPTY_SHA256,
+        "x-amz-content-sha256": content_sha256,
         "x-amz-date": moment,
     }
     if credentials.session_token is not None:
@@ -53,13 +59,13 @@ def signed_headers(
     names = ";".join(sorted(signed))
     request = "\n".join(
         [
-            "GET",
+            method,
             url.raw_path.partition(b"?")[0].decode("ascii"),
             url.query.decode("ascii"),
             *(f"{name}:{signed[name]}" for name in sorted(signed)),
             "",
             names,
-            EMPTY_SHA256,
+            content_sha256,
         ]
     )
     signature = signature_of(request, credentials.secret_access_key, moment, region)

@@ -31,7 +31,8 @@ class JobRow(Base):
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     type: Mapped[str] = mapped_column(Status)
     status: Mapped[str] = mapped_column(Status)
-    # plan | pilot | label | fit | finish | train | final | done: what the advancing loop does next
+    # plan | pilot | label | fit | finish | train | final | done (what the advancing loop does
+    # next), and ingest and export, which have one chunk
     phase: Mapped[str] = mapped_column(Status)
     image_set_id: Mapped[str | None] = mapped_column(ForeignKey("image_set.id"))
     model_version_id: Mapped[str | None] = mapped_column(ForeignKey("model_version.id"))
@@ -127,7 +128,7 @@ class ChunkRow(Base):
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
     # pilot | label | fit | finish | evaluate | adapt | fit_connectivity | fit_rectifier | validate
-    # | ingest | train
+    # | ingest | train | export
     kind: Mapped[str] = mapped_column(Status)
     status: Mapped[str] = mapped_column(Status)  # ready | sent | claimed | done
     positions: Mapped[list[Any]]  # items of the job, in the order in which they are worked on
