@@ -18,7 +18,7 @@ BUILT_IN: Final = ("nano", "graph")
 NANO_FOLDER: Final = Path(__file__).parent / "promptable" / "nano"
 
 # Raised by hand when a change of code changes what graph regions look like.
-GRAPH_VERSION: Final = 2
+GRAPH_VERSION: Final = 3
 GRAPH_PACKAGE: Final = "scikit-image"
 
 

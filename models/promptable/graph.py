@@ -4,8 +4,9 @@ Felzenszwalb and Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 
 scikit-image implements it, gives small segments, which merge to ever larger ones. It knows nothing
 of objects: its regions end where colours do, and no one scale is right for a pole and for the sky,
 so regions of several are proposed. Noise is smoothed and contrast brought to one level first, or a
-scale would mean another thing by night and in fog than by day; all of it was chosen on generated
-targets (docs/benchmarks.md).
+scale would mean another thing by night and in fog than by day. What fills a large part of an image
+is rarely one thing where contrast is low, so it is not proposed. All of it was chosen on generated
+targets and on real images of the source under changed style (docs/benchmarks.md).
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ SMOOTHING_PX: Final = 0.7
 LEAST_AREA_PX: Final = 10
 LEVELS: Final = tuple(1000 * 30 ** (step / 6) for step in range(6))
 """How much the regions of each level may differ inside; see `hierarchy.merge_tree`."""
+MOST_AREA: Final = 0.15
+"""Largest share of the image that is proposed as one region, if it is made of several segments."""
 PROMPTED_LEVEL: Final = 2
 """The level whose regions answer prompts."""
 LONGEST_SIDE_PX: Final = 320
@@ -35,6 +38,7 @@ LONGEST_SIDE_PX: Final = 320
 _DEVIATION: Final = 45.0
 _LEAST_DEVIATION: Final = 4.0
 _BILATERAL: Final = (7, 40.0, 3.0)
+_NOWHERE: Final = -1
 _INSIDE: Final = 0.6
 """Share of a segment that must lie inside a box to be part of the answer."""
 
@@ -62,9 +66,12 @@ class GraphRegionModel:
     def proposals(self, embedding: Embedding, config: ProposalConfig) -> Masks:
         """The regions of all levels, each once; nothing of `config` is used.
 
-        The stability of a region is the share of the levels on which it is found.
+        Regions larger than `MOST_AREA` are left out, and on the first level the segments that they
+        are made of stand in their place, so that no pixel is without a region. The stability of a
+        region is the share of the levels on which it is found.
         """
-        levels = _levels(embedding, LEVELS)
+        segments, levels = _levels(embedding, LEVELS)
+        levels = _without_large(segments, levels)
         rles: list[Rle] = []
         counts: list[npt.NDArray[np.int64]] = []
         known = np.zeros(0, np.int64)
@@ -72,9 +79,9 @@ class GraphRegionModel:
             np.concatenate([np.unique(level) for level in levels]), return_counts=True
         )
         for level in levels:
-            nodes, segments = np.unique(level, return_inverse=True)
-            masks = component_rles(segments.reshape(level.shape).astype(np.int32) + 1, len(nodes))
-            new = np.flatnonzero(~np.isin(nodes, known))
+            nodes, places = np.unique(level, return_inverse=True)
+            masks = component_rles(places.reshape(level.shape).astype(np.int32) + 1, len(nodes))
+            new = np.flatnonzero(~np.isin(nodes, known) & (nodes != _NOWHERE))
             rles += [masks[place] for place in new]
             counts.append(found_on[np.searchsorted(everywhere, nodes[new])])
             known = np.union1d(known, nodes)
@@ -85,7 +92,7 @@ class GraphRegionModel:
 
         Regions under a point outside are left out.
         """
-        (level,) = _levels(embedding, LEVELS[PROMPTED_LEVEL : PROMPTED_LEVEL + 1])
+        _, (level,) = _levels(embedding, LEVELS[PROMPTED_LEVEL : PROMPTED_LEVEL + 1])
         segments = np.unique(level, return_inverse=True)[1].reshape(level.shape).astype(np.int32)
         areas_px = np.bincount(segments.ravel())
         rles = [Rle.encode(_answer(segments, areas_px, prompts, i)) for i in range(len(prompts))]
@@ -114,8 +121,30 @@ def _answer(
     return answer
 
 
-def _levels(embedding: Embedding, heights: Sequence[float]) -> list[npt.NDArray[np.int64]]:
-    """The region of each pixel on levels of rising height, int64 (H, W) each."""
+def _without_large(
+    segments: npt.NDArray[np.int32], levels: Sequence[npt.NDArray[np.int64]]
+) -> list[npt.NDArray[np.int64]]:
+    """The levels without regions of several segments above `MOST_AREA`.
+
+    Their pixels get the node of their segment on the first level and `_NOWHERE` on the others.
+    """
+    count = int(segments.max()) + 1
+    smaller = []
+    for place, level in enumerate(levels):
+        is_large = np.bincount(level.ravel()) > MOST_AREA * level.size
+        is_large[:count] = False  # segments have the lowest numbers
+        instead = segments if place == 0 else _NOWHERE
+        smaller.append(np.where(is_large[level], instead, level))
+    return smaller
+
+
+def _levels(
+    embedding: Embedding, heights: Sequence[float]
+) -> tuple[npt.NDArray[np.int32], list[npt.NDArray[np.int64]]]:
+    """The segment of each pixel, and its region on levels of rising height, (H, W) each.
+
+    A segment that is a region of its own has the same number there.
+    """
     from skimage.segmentation import felzenszwalb
 
     if embedding.image is None:
@@ -132,7 +161,7 @@ def _levels(embedding: Embedding, heights: Sequence[float]) -> list[npt.NDArray[
     segments = numbers.reshape(found.shape).astype(np.int32)
     # A height goes by the root of an area, so by the side.
     scaled = [height * larger for height in heights]
-    return nested_levels(segments, merge_tree(segments, colours), scaled)
+    return segments, nested_levels(segments, merge_tree(segments, colours), scaled)
 
 
 def levelled(image: RgbImage) -> RgbImage:

@@ -7,7 +7,7 @@ import torch
 from models.errors import ModelRefused
 from models.promptable.base import Embedding, Prompts, ProposalConfig
 from models.promptable.builtin import built_in_digest, load_built_in
-from models.promptable.graph import levelled
+from models.promptable.graph import LEVELS, MOST_AREA, levelled
 
 pytest.importorskip("skimage")
 
@@ -49,9 +49,11 @@ def test_proposals_are_nested_divisions_of_the_image(model):
         assert max(iou(rle.decode(), area) for rle in masks.rles) > 0.75
     drawings = [rle.decode() for rle in masks.rles]
     weights = masks.stability.tolist()
-    # Each level divides the image once, and a region counts once for each level it is found on.
+    # Each level divides the image once, and a region counts once for each level it is found on;
+    # but for the first, on which everything has its place, large ones are left out.
     found_on = sum(w * d for w, d in zip(weights, drawings, strict=True))
-    assert found_on == pytest.approx(np.ones((40, 60)))
+    assert found_on.max() <= 1 + 1e-6
+    assert found_on.min() >= 1 / len(LEVELS) - 1e-6
     for one in drawings:
         for other in drawings:
             shared = (one & other).sum()
@@ -59,6 +61,19 @@ def test_proposals_are_nested_divisions_of_the_image(model):
     assert len({d.tobytes() for d in drawings}) == len(drawings)
     assert masks.areas_px.tolist() == [d.sum() for d in drawings]
     assert np.isnan(masks.points_xy).all()
+
+
+def test_what_fills_much_of_an_image_is_proposed_only_if_it_is_one_segment(model):
+    # Stripes that differ little merge early, by and by to the whole image.
+    stripes = np.kron(np.arange(20, dtype=np.uint8)[None], np.ones((40, 6), np.uint8))
+    image = np.repeat(100 + 3 * stripes[..., None], 3, axis=2)
+    masks = model.proposals(model.encode(image), ProposalConfig())
+    assert 0.05 < masks.areas_px.max() / stripes.size <= MOST_AREA
+    covered = sum(rle.decode().astype(int) for rle in masks.rles)
+    assert covered.min() >= 1
+
+    flat = model.proposals(model.encode(np.full((40, 120, 3), 90, np.uint8)), ProposalConfig())
+    assert flat.areas_px.tolist() == [40 * 120]
 
 
 def test_contrast_is_brought_to_one_level(model):
@@ -69,7 +84,8 @@ def test_contrast_is_brought_to_one_level(model):
     assert (flat == 128).all()
     masks = model.proposals(model.encode(dark), ProposalConfig())
     for area in (LEFT, ABOVE, BELOW):
-        assert max(iou(rle.decode(), area) for rle in masks.rles) > 0.75
+        # A segment alone, without the blurred rim with which it would be too large.
+        assert max(iou(rle.decode(), area) for rle in masks.rles) > 0.65
 
 
 def test_scale_and_least_area_grow_with_the_image(model):
@@ -107,7 +123,7 @@ def test_points_get_what_lies_under_them_and_take_it_away(model):
 def test_images_of_a_few_pixels(model, size_hw):
     embedding = model.encode(np.zeros((*size_hw, 3), np.uint8))
     masks = model.proposals(embedding, ProposalConfig())
-    assert (masks.areas_px * masks.stability).sum() == pytest.approx(size_hw[0] * size_hw[1])
+    assert masks.areas_px.tolist() == [size_hw[0] * size_hw[1]]
 
 
 def test_it_needs_the_image(model):
