@@ -52,6 +52,7 @@ def pytest_group(
         "-m",
         "pytest",
         "-q",
+        "--durations=12",
         "-m",
         "not slow",
         *spread,

@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "cv2", "transformers", "safetensors", "numpy.testing")
-MOST_SECONDS = 2.0
+# The promise is 2 s on a quiet machine, which `benchmarks.speed` measures; tests have neighbours.
+MOST_SECONDS = 3.0
 MOST_RUNS = 6
 SCRIPT = """
 import json, sys, time
