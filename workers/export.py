@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from api_schemas.exports import ExportLoss, ExportReport
 from api_schemas.problems import (
     DestinationRefused,
@@ -23,7 +26,6 @@ from domain import export_sources, exports
 from domain.connections import open_target
 from domain.exports import ExportCommit, ThroughItem
 from domain.leases import ClaimedChunk
-from formats.components import components_by_size
 from formats.exports.base import Entry, Loss, Member, json_file
 from formats.exports.names import without_suffix
 from formats.exports.registry import exporter_of
@@ -81,6 +83,13 @@ def _to_bucket(runtime: Runtime, claimed: ClaimedChunk, walk: "_Walk") -> None:
     walk.finish({"files": sink.files, "size_bytes": sink.size_bytes}, None, 0)
 
 
+def _components(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """Find connected parts; OpenCV is loaded with the first export that needs them."""
+    from formats.components import components_by_size
+
+    return components_by_size(mask)
+
+
 class _Walk:
     """The way over the labels of one export; commits what is through now and then."""
 
@@ -98,7 +107,7 @@ class _Walk:
             self._ontology["name"],
             classes,
             self._options,
-            components_by_size,
+            _components,
         )
         self._waiting = ExportCommit()
         self._committed_at = time.monotonic()
