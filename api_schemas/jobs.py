@@ -36,6 +36,7 @@ JobType = Literal[
     "fit_rectifier",
     "train",
     "ingest",
+    "import",
     "validate",
     "export",
 ]
@@ -293,7 +294,17 @@ class Progress(BaseModel):
 
     fraction: float = Field(ge=0.0, le=1.0)
     step: Literal[
-        "plan", "ingest", "pilot", "label", "fit", "finish", "train", "export", "final", "done"
+        "plan",
+        "ingest",
+        "import",
+        "pilot",
+        "label",
+        "fit",
+        "finish",
+        "train",
+        "export",
+        "final",
+        "done",
     ] = Field("label", description="pilot samples confidences of the set before the first label")
     step_fraction: float | None = Field(
         None, ge=0.0, le=1.0, description="Of the pilot, or of a training's steps"

@@ -317,6 +317,8 @@ def create_retry(
         raise StateConflict(
             "A model version is decided about once. POST the model again, as its next version."
         )
+    if old.type == "import":
+        raise StateConflict("A file is imported once. Send it again: POST /v1/imports.")
     if old.type == "ingest":
         raise StateConflict(
             "An image set is filled once. Ask for the images again: POST /v1/image-sets."

@@ -20,7 +20,8 @@ from storage.catalog.engine import Catalog
 from storage.catalog.tables import ChunkRow, JobItemRow, JobRow
 
 SPEED_SMOOTHING = 0.5
-NO_DEVICE_KINDS = ("ingest", "export")  # worked on without the device that quotas count
+# worked on without the device that quotas count
+NO_DEVICE_KINDS = ("ingest", "import", "export")
 # kinds of which a job has one chunk, whatever its size
 WHOLE_JOB_KINDS = ("adapt", "fit_connectivity", "fit_rectifier", "train", "validate")
 # kinds whose items end with the chunk

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
@@ -288,7 +288,7 @@ def _is_in_use(session: Session, upload_id: str) -> bool:
     """Whether a job that is not done reads this upload."""
     source = JobRow.params["source"]["upload"].as_string()
     query = select(JobRow.id).where(
-        or_(JobRow.type == "ingest", JobRow.type == "validate"),
+        JobRow.type.in_(("ingest", "validate", "import")),
         JobRow.status.not_in(DONE_STATUSES),
         source == upload_id,
     )

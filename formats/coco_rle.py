@@ -56,6 +56,34 @@ def compress(runs: npt.NDArray[np.int64]) -> str:
     return bytes(groups[used] + _ASCII_BASE).decode("ascii")
 
 
+def decompress(counts: str) -> npt.NDArray[np.int64]:
+    """Return the runs in COCO's ASCII string.
+
+    >>> decompress("13").tolist()
+    [1, 3]
+
+    Raises:
+        ValueError: it is no such string.
+    """
+    groups = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - _ASCII_BASE
+    if groups.size == 0 or (groups < 0).any() or (groups >= 2 * _MORE).any():
+        raise ValueError("not a compressed RLE")
+    is_last = (groups & _MORE) == 0
+    ends = np.flatnonzero(is_last)
+    if not is_last[-1]:
+        raise ValueError("the RLE ends too early")
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    if (ends - starts >= _MAX_GROUPS - 1).any():
+        raise ValueError("a run of the RLE is too long")
+    places = np.arange(groups.size) - np.repeat(starts, ends - starts + 1)
+    runs = np.add.reduceat((groups & (2**_BITS - 1)) << (_BITS * places), starts)
+    negative = (groups[ends] & _SIGN) != 0
+    runs -= np.where(negative, 1 << (_BITS * (ends - starts + 1)), 0)
+    for first in (1, 2):  # from the fourth on, runs are the difference to the one two before
+        runs[first::2] = np.cumsum(runs[first::2])
+    return runs
+
+
 def encode_mask(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
     """Return COCO's `segmentation` of a mask, bool `(H, W)`: `size` and compressed `counts`."""
     return {"size": list(mask.shape), "counts": compress(run_lengths(mask))}

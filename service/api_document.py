@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from api_schemas.image_sets import ImageSetCreate
+from api_schemas.imports import ImportCreate
 from api_schemas.labels import LabelRegions
 from api_schemas.models import ModelVersionCreate
 from api_schemas.problems import PROBLEM_MEDIA_TYPE, Problem
@@ -20,6 +21,7 @@ NOT_IN_SIGNATURES: tuple[type[BaseModel], ...] = (
     ImageSetCreate,
     LabelRegions,
     ReviewCreate,
+    ImportCreate,
 )
 
 

@@ -115,7 +115,7 @@ def _from_archive(
     with ticket:
         part = upload.files[0]
         _look_through(state, part.name, part.file)
-        row = _stored_archive(state, part.name, part.file)
+        row = stored_file(state, part.name, part.file)
         request = ModelVersionCreate(
             source=ModelUploadSource(type="upload", upload=row.id),
             promote=promote,
@@ -168,8 +168,8 @@ def _look_through(state: ServiceState, name: str, file: BinaryIO) -> None:
         raise ArchiveRefused(error.code, str(error)) from error
 
 
-def _stored_archive(state: ServiceState, name: str, file: BinaryIO) -> UploadRow:
-    """Store the archive as if it had come as a resumable upload; its row is still to be added."""
+def stored_file(state: ServiceState, name: str, file: BinaryIO) -> UploadRow:
+    """Store a file as if it had come as a resumable upload; its row is still to be added."""
     file.seek(0)
     digest, size_bytes = hashlib.sha256(), 0
     while piece := file.read(1 << 20):

@@ -358,6 +358,43 @@ REVIEW_BODY: dict[str, Any] = {
         },
     }
 }
+_IMPORT_FORM = multipart_body(
+    "file",
+    many=False,
+    fields={
+        "image_set": {"type": "string", "examples": [_SET]},
+        "format": {"type": "string", "enum": ["index_png", "label_studio", "cvat", "coco"]},
+        "job": {
+            "type": "string",
+            "examples": [_JOB],
+            "description": "Whose labels were corrected; by default the newest of the set",
+        },
+        "unknown_classes": {"type": "string", "enum": ["refuse", "ignore"], "default": "refuse"},
+        "metadata": METADATA_FIELD,
+    },
+    required=["image_set", "format"],
+)
+IMPORT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/ImportCreate"},
+                "examples": {
+                    "label_studio": {
+                        "summary": "An export of Label Studio, uploaded before",
+                        "value": {
+                            "image_set": _SET,
+                            "format": "label_studio",
+                            "upload": "upl_01J9Z3N6V1QG8T2B4C5D6E7F8G",
+                        },
+                    }
+                },
+            },
+            **_IMPORT_FORM["requestBody"]["content"],
+        },
+    }
+}
 IMAGE_SET_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

@@ -25,7 +25,7 @@ from domain.image_sets import get_image_set
 from domain.reviews import Basis, Decision
 from formats.corrected_masks import CorrectedMask, encode_corrected
 from formats.errors import InputRefused
-from formats.index_png import decode_label_png
+from formats.index_png import IGNORE_INDEX, decode_label_png
 from service import openapi
 from service.idempotency import IdempotencyKey, Ticket, fingerprint_of
 from service.paging import PageSize, PageToken, decode_place, encode_place
@@ -276,6 +276,8 @@ def _read_mask(
                 f"The mask is {label.shape[1]}×{label.shape[0]} pixels, the image of label "
                 f"'{row.id}' {image.width_px}×{image.height_px} (upright). Send it at that size.",
             )
+        if (label == IGNORE_INDEX).all():
+            raise InputRefused("label-invalid", "The mask has no pixel with a class.")
     except InputRefused as error:
         raise InputProblem(error.code, str(error)) from error
     return encode_corrected(label, [tuple(c["color"]) for c in classes])

@@ -58,6 +58,7 @@ BY_OPERATION: dict[Operation, Ask] = {
     ("DELETE", "/v1/labels/{label_id}"): lambda c: c.delete_label("x"),
     ("GET", "/v1/review"): lambda c: c.reviews.queue(),
     ("POST", "/v1/labels/{label_id}:review"): lambda c: c.reviews.accept("x"),
+    ("POST", "/v1/imports"): lambda c: c.reviews.import_file(__file__, "coco", "x"),
     ("GET", "/v1/labels/{label_id}/reviews"): lambda c: c.reviews.history("x"),
     ("POST", "/v1/campaigns"): lambda c: c.campaigns.start(
         "demo", "set_01J9Z3N6V1QG8T2B4C5D6E7F8G", setting="source_free"

@@ -58,6 +58,7 @@ OPERATIONS = {
     "POST /v1/label-sets", "GET /v1/label-sets", "GET /v1/label-sets/{label_set_id}",
     "GET /v1/label-sets/{label_set_id}/entries", "DELETE /v1/label-sets/{label_set_id}",
     "GET /v1/review", "POST /v1/labels/{label_id}:review", "GET /v1/labels/{label_id}/reviews",
+    "POST /v1/imports",
     "POST /v1/schedules/{schedule_id}:run", "GET /v1/schedules/{schedule_id}/ticks",
 }  # fmt: skip
 

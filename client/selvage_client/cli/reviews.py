@@ -1,12 +1,13 @@
-"""`selvage review list | accept | reject | correct | history`."""
+"""`selvage review list | accept | reject | correct | history | import`."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 from rich.table import Table
 
+from api_schemas.imports import ImportFormat
 from api_schemas.reviews import Review, ReviewItem
 from selvage_client.cli.options import ApiKey, Json, Limit, Url
 from selvage_client.cli.printing import plain_table, print_list, tell
@@ -27,6 +28,7 @@ def group() -> typer.Typer:
     reviews.command("reject")(reject)
     reviews.command("correct")(correct)
     reviews.command("history")(history)
+    reviews.command("import")(import_file)
     return reviews
 
 
@@ -93,6 +95,38 @@ def history(label: LabelId, url: Url = None, api_key: ApiKey = None, json: Json 
     with Selvage(url, api_key) as client:
         found = client.reviews.history(label)
     print_list(found, json=json, table=_history_table, empty="Nobody has looked at this label.")
+
+
+def import_file(
+    image_set: Annotated[str, typer.Argument(metavar="IMAGE-SET", help="Its images, set_….")],
+    file: Annotated[Path, typer.Argument(help="What the tool exported.")],
+    file_format: Annotated[
+        str, typer.Option("--format", help="index_png, label_studio, cvat or coco.")
+    ],
+    job: Annotated[
+        str | None,
+        typer.Option(help="Whose labels were corrected; default: the newest of the set."),
+    ] = None,
+    ignore_unknown: Annotated[
+        bool, typer.Option("--ignore-unknown", help="Ignore pixels of classes that are not known.")
+    ] = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    json: Json = False,
+) -> None:
+    """Bring masks back that were corrected in a tool; prints the id of the job."""
+    formats = get_args(ImportFormat)
+    if file_format not in formats:
+        raise invalid_input(f"--format is one of {', '.join(formats)}.")
+    with Selvage(url, api_key) as client:
+        made = client.reviews.import_file(
+            file,
+            cast(ImportFormat, file_format),
+            image_set,
+            job=job,
+            unknown_classes="ignore" if ignore_unknown else "refuse",
+        )
+    tell(made, made.id, json=json)
 
 
 def _table(items: Iterable[ReviewItem]) -> Table:

@@ -1,9 +1,11 @@
 """Reviews: `/v1/review` and `/v1/labels/{id}:review`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
+from api_schemas.jobs import Job
 from api_schemas.reviews import (
     Review,
     ReviewCreate,
@@ -52,6 +54,15 @@ def correct(
 def history(label_id: str) -> Call[ReviewHistory]:
     """GET /v1/labels/{id}/reviews."""
     return get(f"{_path(label_id)}/reviews", ReviewHistory.model_validate_json)
+
+
+def import_file(
+    file: FilePart, fields: Mapping[str, str | None], idempotency_key: str | None
+) -> Call[Job]:
+    """POST /v1/imports, with the file."""
+    given = [(name, value) for name, value in fields.items() if value is not None]
+    body = MultipartBody(given, [("file", file)])
+    return upload("/v1/imports", Job.model_validate_json, body, idempotency_key)
 
 
 def _path(label_id: str) -> str:

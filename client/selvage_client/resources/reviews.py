@@ -2,7 +2,10 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
+from api_schemas.imports import ImportFormat
+from api_schemas.jobs import Job
 from api_schemas.reviews import Review, ReviewItem, ReviewOrder
 from selvage_client.multipart import file_part
 from selvage_client.requests import reviews
@@ -60,6 +63,33 @@ class Reviews(Resource):
         """Return what was decided on a label, oldest first."""
         return self._send(reviews.history(label_id)).reviews
 
+    def import_file(
+        self,
+        file: Path | str,
+        format: ImportFormat,
+        image_set: str,
+        *,
+        job: str | None = None,
+        unknown_classes: Literal["refuse", "ignore"] = "refuse",
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Bring corrected masks back; returns the job that reads them.
+
+        Args:
+            file: zip of index PNGs or CVAT (Segmentation mask 1.1), JSON of Label Studio or COCO.
+            image_set: masks are matched to its images by their names.
+            job: whose labels were corrected; by default the newest job that labelled the set.
+            unknown_classes: refuse masks with other classes, or ignore those pixels.
+        """
+        part = file_part(Path(file), Path(file).name, "application/octet-stream")
+        fields = {
+            "image_set": image_set,
+            "format": format,
+            "job": job,
+            "unknown_classes": unknown_classes,
+        }
+        return self._send(reviews.import_file(part, fields, idempotency_key))
+
 
 class AsyncReviews(AsyncResource):
     """`client.reviews`: labels that wait for a look, and what people decide on them."""
@@ -111,3 +141,30 @@ class AsyncReviews(AsyncResource):
     async def history(self, label_id: str) -> Sequence[Review]:
         """Return what was decided on a label, oldest first."""
         return (await self._send(reviews.history(label_id))).reviews
+
+    async def import_file(
+        self,
+        file: Path | str,
+        format: ImportFormat,
+        image_set: str,
+        *,
+        job: str | None = None,
+        unknown_classes: Literal["refuse", "ignore"] = "refuse",
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Bring corrected masks back; returns the job that reads them.
+
+        Args:
+            file: zip of index PNGs or CVAT (Segmentation mask 1.1), JSON of Label Studio or COCO.
+            image_set: masks are matched to its images by their names.
+            job: whose labels were corrected; by default the newest job that labelled the set.
+            unknown_classes: refuse masks with other classes, or ignore those pixels.
+        """
+        part = file_part(Path(file), Path(file).name, "application/octet-stream")
+        fields = {
+            "image_set": image_set,
+            "format": format,
+            "job": job,
+            "unknown_classes": unknown_classes,
+        }
+        return await self._send(reviews.import_file(part, fields, idempotency_key))

@@ -1,0 +1,1 @@
+"""Masks that people corrected in a tool, as its export has them."""
