@@ -157,7 +157,7 @@ class Predictor:
         if len(grid) > 1:
             collector = self._collector(size_hw, grid)
             blocks = self._blended_blocks(images[0], grid, plan.batch_size, collector)
-            return [self._reduce(blocks, size_hw, window_px, collector)]
+            return [self._reduce(blocks, images[0], window_px, collector)]
         views = self._look(images)
         predictions = []
         for index in range(len(images)):
@@ -165,7 +165,7 @@ class Predictor:
             if collector is not None:
                 collector.add_features(views[0], index, next(iter(grid)))
             blocks = self._single_window_blocks(views, index, size_hw)
-            predictions.append(self._reduce(blocks, size_hw, window_px, collector))
+            predictions.append(self._reduce(blocks, images[index], window_px, collector))
         return predictions
 
     def _collector(self, size_hw: tuple[int, int], grid: WindowGrid) -> DetailCollector | None:
@@ -213,10 +213,11 @@ class Predictor:
     def _reduce(
         self,
         blocks: Iterator[Block],
-        size_hw: tuple[int, int],
+        image: RgbImage,
         window_px: int,
         collector: DetailCollector | None,
     ) -> Prediction:
+        size_hw = image.shape[0], image.shape[1]
         label = np.empty(size_hw, dtype=np.uint8)
         p_max = np.empty(size_hw, dtype=np.float32)
         agreement = np.empty(size_hw, dtype=np.float32) if self._with_agreement else None
@@ -238,7 +239,7 @@ class Predictor:
                     agreement[rows, columns] = agreed.cpu().numpy()
                 if collector is not None:
                     collector.add_block(block)
-        detail = None if collector is None else collector.finish()
+        detail = None if collector is None else collector.finish(image)
         return Prediction(label, p_max, window_px, detail, agreement)
 
 

@@ -29,16 +29,18 @@ class PredictionDetail:
         features_cover_hw_px: how many pixels `features` spans from the top left corner.
         agreement: means of `Prediction.agreement` over the same cells, float16
             (ceil(H / 4), ceil(W / 4)); None of a single look.
+        image: what was looked at, uint8 (H, W, 3) RGB; None if it is not at hand.
     """
 
     probabilities: npt.NDArray[np.float16]
     features: npt.NDArray[np.float16] | None
     features_cover_hw_px: tuple[float, float]
     agreement: npt.NDArray[np.float16] | None = None
+    image: npt.NDArray[np.uint8] | None = None
 
     @property
     def nbytes(self) -> int:
-        parts = (self.probabilities, self.features, self.agreement)
+        parts = (self.probabilities, self.features, self.agreement, self.image)
         return sum(part.nbytes for part in parts if part is not None)
 
 
@@ -97,8 +99,8 @@ class DetailCollector:
             :, top : top + height, left : left + width
         ]
 
-    def finish(self) -> PredictionDetail:
-        """The detail, once every window was added."""
+    def finish(self, image: npt.NDArray[np.uint8] | None = None) -> PredictionDetail:
+        """The detail, once every window was added, with the image if it is given."""
         height, width = self._size_hw
         rows = torch.bincount(torch.arange(height) // CELL_PX)
         columns = torch.bincount(torch.arange(width) // CELL_PX)
@@ -109,6 +111,7 @@ class DetailCollector:
             None if self._features is None else self._features.numpy(),
             self._covers_hw_px,
             agreement[0] if len(agreement) else None,
+            image,
         )
 
 

@@ -99,7 +99,7 @@ def test_a_model_without_features():
 def test_the_detail_counts_as_memory():
     predictor = Predictor(BrightnessModel(), PredictConfig(), with_detail=True)
     prediction = next(predictor.predict([picture(8, 8)]))[1]
-    assert prediction.nbytes == 64 + 4 * 64 + 2 * (2 * 4) + 2 * (3 * 4)
+    assert prediction.nbytes == 64 + 4 * 64 + 2 * (2 * 4) + 2 * (3 * 4) + 3 * 64
 
 
 @pytest.mark.parametrize("window_px", [32, 1024])
