@@ -24,6 +24,8 @@ Images = npt.NDArray[np.uint8]
 # Scenes that are held out begin the range; those to train on lie behind them.
 _UNLABELLED_OFFSET = 2000
 _LABELLED_OFFSET = 20_000
+_JUDGING_OFFSET = 30_000
+JUDGING_IMAGES = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,8 @@ class RoundsData:
         name: in results.
         ontology: classes of all labels.
         source: labelled images of the source domain.
+        judging: further ones, which no segmenter is trained on: on them it is learnt where one
+            errs.
         unlabelled: target images to train on; their labels are for the oracle and for figures.
         held_out: target images on which figures are taken.
     """
@@ -66,6 +70,7 @@ class RoundsData:
     name: str
     ontology: Ontology
     source: ImageSet
+    judging: ImageSet
     unlabelled: ImageSet
     held_out: ImageSet
 
@@ -87,6 +92,12 @@ def scenes_data(
         f"scenes-{style}-{split}",
         SCENE_ONTOLOGY,
         _scenes(cache, SOURCE_STYLE, split_seeds("fit", source, offset=_LABELLED_OFFSET), size_hw),
+        _scenes(
+            cache,
+            SOURCE_STYLE,
+            split_seeds("fit", JUDGING_IMAGES, offset=_JUDGING_OFFSET),
+            size_hw,
+        ),
         _scenes(cache, style, split_seeds(split, unlabelled, offset=_UNLABELLED_OFFSET), size_hw),
         _scenes(cache, style, split_seeds(split, held_out), size_hw),
     )
@@ -95,7 +106,8 @@ def scenes_data(
 def folder_data(folder: Path, size_hw: tuple[int, int], counts: tuple[int, int, int]) -> RoundsData:
     """A data set of `benchmarks.quality.folders`; every third target image is held out.
 
-    Images are reduced to `size_hw`; labels of the target are read for figures alone.
+    The images to judge by are those of `source_val`. Images are reduced to `size_hw`; labels of
+    the target are read for figures alone.
     """
     classes = ClassList.read(folder / "classes.json")
     source = _read(folder / "source", "labels", classes, size_hw, counts[0])
@@ -105,6 +117,7 @@ def folder_data(folder: Path, size_hw: tuple[int, int], counts: tuple[int, int, 
         folder.resolve().name,
         classes.ontology,
         source,
+        _read(folder / "source_val", "labels", classes, size_hw, JUDGING_IMAGES),
         _chosen(target, ~held_out),
         _chosen(target, held_out),
     )

@@ -7,7 +7,9 @@ from typing import Any, Final
 BASELINES: Final = ("source_only", "source_bn", "oracle")
 METHODS: Final = ("rmm", "pull", "prototypes", "connectivity")
 
-# Fixed before any row was run: what `select` does by default.
+# Of the first teacher, rectifier and classifier of regions are fitted on labelled source images, as
+# the jobs fit_rectifier and fit_connectivity do. Fixed before any row was run: what `select` does
+# by default.
 _SELECT: Final = {"mode": "class_balanced", "keep_fraction": 0.7}
 _PIXELS: Final[Mapping[str, Any]] = {"select": _SELECT}
 _REGIONS: Final[Mapping[str, Any]] = {
@@ -24,7 +26,7 @@ class Row:
     Attributes:
         name: in results.
         pipeline: of the label path, as JSON.
-        rectify: whether labels are rectified once a model brings a rectifier with it.
+        rectify: whether labels are rectified.
         terms: of the recipe.
     """
 
@@ -38,6 +40,7 @@ def training_rows() -> dict[str, Row]:
     """All rows that train on pseudo-labels, by name."""
     rows = [
         Row("plain"),
+        Row("labels", _REGIONS, rectify=True),
         Row("style_ce", terms={"style_ce": {}}),
         _with("all", METHODS),
         *(_with(name, (name,)) for name in METHODS),

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.rounds.budgets import Budget
 from benchmarks.rounds.data import ImageSet, RoundsData
+from benchmarks.rounds.judging import with_judges
 from benchmarks.rounds.labels import label_set
 from benchmarks.rounds.rows import Row
 from benchmarks.rounds.scoring import label_figures, model_figures
@@ -77,6 +78,9 @@ def row_figures(row: Row, model: BundledSegmenter, bench: Bench) -> dict[str, An
         model: the source model.
         bench: data and sizes.
     """
+    model = with_judges(
+        model, bench.data.judging, bench.seed, row.rectify, "correct" in row.pipeline
+    )
     current = _on_target(model, bench)
     source = _source_samples(bench.data.source)
     names = [info.name for info in model.ontology.classes]
@@ -85,9 +89,8 @@ def row_figures(row: Row, model: BundledSegmenter, bench: Bench) -> dict[str, An
     found = []
     for number in range(bench.rounds):
         started = time.process_time()
-        labels = label_set(
-            current, bench.data.unlabelled, _pipeline(row, current), load_built_in("graph")
-        )
+        pipeline = _pipeline(row, current)
+        labels = label_set(current, bench.data.unlabelled, pipeline, load_built_in("graph"))
         labelled = time.process_time()
         losses: list[StepReport] = []
 
@@ -105,6 +108,7 @@ def row_figures(row: Row, model: BundledSegmenter, bench: Bench) -> dict[str, An
         found.append(
             {
                 "held_out": model_figures(current, bench.data.held_out, bench.seed),
+                "stages": list(pipeline.stages),
                 "labels": label_figures(labels, bench.data.unlabelled, names),
                 "last_losses": dict(losses[0].losses),
                 "cpu_seconds": {
@@ -117,9 +121,8 @@ def row_figures(row: Row, model: BundledSegmenter, bench: Bench) -> dict[str, An
 
 
 def _pipeline(row: Row, model: BundledSegmenter) -> PipelineConfig:
-    rectify: dict[str, Any] = {}
-    if row.rectify and model.rectifier is not None:
-        rectify = {"rectify": {}}
+    # After a round without `rmm` there is no rectifier for the new weights.
+    rectify = {"rectify": {}} if row.rectify and model.rectifier is not None else {}
     return PipelineConfig.from_dict({**row.pipeline, **rectify})
 
 

@@ -1,6 +1,6 @@
 """Images of the benchmark of rounds."""
 
-from benchmarks.rounds.data import folder_data, scenes_data
+from benchmarks.rounds.data import JUDGING_IMAGES, folder_data, scenes_data
 from benchmarks.scenes import generate_scene, split_seeds
 from tests.benchmarks.quality.tiny_data import write_data
 
@@ -14,7 +14,8 @@ def test_scenes_are_drawn_once_and_a_smaller_set_is_the_beginning_of_a_larger_on
     assert small.unlabelled.ids == large.unlabelled.ids[:2]
     first = generate_scene("night", split_seeds("choose", 1)[0], (32, 48))
     assert (small.held_out.labels[0] == first.label).all()
-    assert len({*large.source.ids, *large.unlabelled.ids, *large.held_out.ids}) == 7
+    parts = (large.source, large.judging, large.unlabelled, large.held_out)
+    assert len({name for part in parts for name in part.ids}) == 7 + JUDGING_IMAGES
     test = scenes_data(tmp_path, "night", "test", (1, 1, 1), (32, 48))
     assert test.held_out.ids[0] not in {*large.unlabelled.ids, *large.held_out.ids}
 

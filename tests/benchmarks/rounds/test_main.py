@@ -47,3 +47,19 @@ def test_an_unknown_row_is_refused(capsys):
     with pytest.raises(SystemExit):
         rounds.main(["--scenes", "night", "--rows", "magic"])
     assert "'magic' is no row" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_labels_of_the_whole_path_are_judged_by_what_was_fitted_on_the_source(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(BUDGETS, "small", TINY)
+    rounds.main(
+        ["--scenes", "night", "--rows", "labels,all", "--json-dir", str(tmp_path / "results"),
+         "--cache", str(tmp_path / "cache")]
+    )  # fmt: skip
+    for row in ("labels", "all"):
+        path = tmp_path / "results" / f"scenes-night-choose_small_seed0_rounds1_{row}.json"
+        found = json.loads(path.read_text())
+        assert "rectify" in found["rounds"][0]["stages"]
+        assert "correct" in found["rounds"][0]["stages"]
