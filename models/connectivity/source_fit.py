@@ -22,6 +22,7 @@ from models.connectivity.negatives import drawn_flips, flip_classes
 from models.connectivity.regions import Regions
 from models.connectivity.sample import image_key
 from models.connectivity.style import restyled
+from models.metrics.ranking import auroc_of_samples
 from models.ontology import IGNORE_LABEL
 from models.pipeline import Grown, LabelPipeline
 from models.promptable.base import RegionModel
@@ -315,16 +316,5 @@ def _held_out(
     return {
         "regions": len(outside),
         "wrong_fraction": float(wrong.mean()),
-        "auroc": auroc(1 - own, wrong),
+        "auroc": auroc_of_samples(1 - own, wrong),
     }
-
-
-def auroc(doubt: npt.NDArray[np.floating[Any]], wrong: npt.NDArray[np.bool_]) -> float | None:
-    """Chance that a wrong one is doubted more than a right one; None without both; ties half."""
-    if not wrong.any() or wrong.all():
-        return None
-    _, places, counts = np.unique(doubt, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
-    positives = int(wrong.sum())
-    above = ranks[wrong].sum() - positives * (positives + 1) / 2
-    return float(above / (positives * (len(wrong) - positives)))

@@ -1,10 +1,13 @@
 """How well confidence separates right from wrong pixels, whatever its scale.
 
 `counts` is (2, 256): wrong and right pixels per confidence byte (see `reliability`). Pixels of one
-level are ties.
+level are ties. `auroc_of_samples` ranks values of any kind.
 """
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from models.metrics.confusion import Counts
 
@@ -48,3 +51,16 @@ def classwise_auroc(class_counts: Counts) -> float:
     values = np.array([auroc(counts) for counts in class_counts])
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else float("nan")
+
+
+def auroc_of_samples(
+    doubt: npt.NDArray[np.floating[Any]], wrong: npt.NDArray[np.bool_]
+) -> float | None:
+    """Chance that a wrong one is doubted more than a right one; None without both; ties half."""
+    if not wrong.any() or wrong.all():
+        return None
+    _, places, counts = np.unique(doubt, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    positives = int(wrong.sum())
+    above = ranks[wrong].sum() - positives * (positives + 1) / 2
+    return float(above / (positives * (len(wrong) - positives)))

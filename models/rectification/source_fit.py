@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from models.config import PredictConfig
-from models.connectivity.source_fit import Labelled, auroc
+from models.connectivity.source_fit import Labelled
+from models.metrics.ranking import auroc_of_samples
 from models.normalisation import reestimate_batch_statistics
 from models.prediction import Predictor, RgbImage
 from models.rectification.calibration import PlattScaling, fit_platt
@@ -155,8 +156,8 @@ def fit_on_views(
         "wrong_of_class": {str(k): int(n) for k, n in enumerate(wrong)},
         "held_out": {
             "images": len({view.image for view in held_out}),
-            "auroc": auroc(-logits, ~right),
-            "auroc_of_max_softmax": auroc(-p_max, ~right),
+            "auroc": auroc_of_samples(-logits, ~right),
+            "auroc_of_max_softmax": auroc_of_samples(-p_max, ~right),
         },
         "calibration": asdict(rectifier.calibration),
         "settings": {**asdict(settings), "shape": dict(settings.shape)},

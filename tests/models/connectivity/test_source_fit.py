@@ -12,10 +12,10 @@ from models.connectivity.source_fit import (
     SourceFitSettings,
     TooFewRegions,
     _true_classes,
-    auroc,
     fit_connectivity,
 )
 from models.connectivity.style import restyled
+from models.metrics.ranking import auroc_of_samples
 from models.pipeline import LabelPipeline
 from models.rle import Rle
 from tests.models.fakes import RedModel
@@ -62,7 +62,7 @@ class TestFitConnectivity:
         scores = classifier.scores(regions.features, regions.classes, image=0)
         given = regions.classes.astype(int)
         own = classifier.probabilities(scores)[np.arange(len(regions)), given]
-        assert auroc(1 - own, regions.classes != true) == pytest.approx(1.0)
+        assert auroc_of_samples(1 - own, regions.classes != true) == pytest.approx(1.0)
 
     def test_the_same_images_in_any_order_give_the_same(self) -> None:
         one, _ = fitted(list(range(8)), seed=3)
@@ -105,20 +105,6 @@ def test_true_class_by_majority_of_the_annotated_pixels() -> None:
     true, annotated = _true_classes(regions, truth, 0.5)
     assert true.tolist() == [1, 2, 255]
     assert annotated.tolist() == [0.75, 0.25, 1.0]
-
-
-@pytest.mark.parametrize(
-    ("doubt", "wrong", "expected"),
-    [
-        ([0.1, 0.9], [False, True], 1.0),
-        ([0.9, 0.1], [False, True], 0.0),
-        ([0.5, 0.5, 0.5], [False, True, True], 0.5),
-        ([0.1, 0.2, 0.2, 0.3], [False, True, False, True], 0.875),
-        ([0.1], [True], None),
-    ],
-)
-def test_auroc(doubt: list[float], wrong: list[bool], expected: float | None) -> None:
-    assert auroc(np.array(doubt), np.array(wrong)) == expected
 
 
 def test_styles_are_drawn_and_move_nothing() -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.metrics.ranking import aupr_error, auroc, classwise_auroc
+from models.metrics.ranking import aupr_error, auroc, auroc_of_samples, classwise_auroc
 from tests.models.metrics.levels import Pixels, counts_of
 
 pixel_lists = st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=40)
@@ -65,3 +65,17 @@ def test_agrees_with_brute_force(pixels):
     counts = counts_of(pixels)
     assert auroc(counts) == pytest.approx(brute_force_auroc(pixels), nan_ok=True)
     assert aupr_error(counts) == pytest.approx(brute_force_aupr_error(pixels), nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("doubt", "wrong", "expected"),
+    [
+        ([0.1, 0.9], [False, True], 1.0),
+        ([0.9, 0.1], [False, True], 0.0),
+        ([0.5, 0.5, 0.5], [False, True, True], 0.5),
+        ([0.1, 0.2, 0.2, 0.3], [False, True, False, True], 0.875),
+        ([0.1], [True], None),
+    ],
+)
+def test_auroc_of_samples(doubt: list[float], wrong: list[bool], expected: float | None) -> None:
+    assert auroc_of_samples(np.array(doubt), np.array(wrong)) == expected
