@@ -122,7 +122,7 @@ def row_figures(row: Row, model: BundledSegmenter, bench: Bench) -> dict[str, An
 
 def _pipeline(row: Row, model: BundledSegmenter) -> PipelineConfig:
     # After a round without `rmm` there is no rectifier for the new weights.
-    rectify = {"rectify": {}} if row.rectify and model.rectifier is not None else {}
+    rectify: dict[str, Any] = {"rectify": {}} if row.rectify and model.rectifier is not None else {}
     return PipelineConfig.from_dict({**row.pipeline, **rectify})
 
 

@@ -163,8 +163,8 @@ def field_input(detail: PredictionDetail) -> FieldInput:
     colours = means = None
     if detail.image is not None:
         colours = normalised_colours(detail.image)
-        cells_hw = features.shape[2], features.shape[3]
-        means = cell_means(colours, cells_hw, features_cover_hw_px)
+        height, width = features.shape[2:]
+        means = cell_means(colours, (height, width), features_cover_hw_px)
     return FieldInput(
         features, features_cover_hw_px, probabilities, cover_hw_px, agreement, colours, means
     )
