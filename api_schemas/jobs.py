@@ -26,6 +26,7 @@ from api_schemas.training import (
     TrainingSetting,
     TrainingSource,
 )
+from api_schemas.webhooks import JobWebhook
 
 JobType = Literal[
     "generate",
@@ -117,6 +118,7 @@ class JobCreateBase(BaseModel):
     priority: Integer = Field(0, ge=-100, le=100, description="Higher goes first")
     failure_policy: FailurePolicy = FailurePolicy()
     metadata: Metadata = Field(default_factory=dict)
+    webhook: JobWebhook | None = Field(None, description="Whom to tell about this job")
 
 
 class GenerateJobCreate(JobCreateBase):
@@ -334,6 +336,7 @@ class Job(BaseModel):
     priority: int
     failure_policy: FailurePolicy
     metadata: dict[str, str]
+    webhook: JobWebhook | None = None
     retry_of: str | None = None
     refined_from: str | None = Field(None, description="The job whose labels are refined")
     schedule: str | None = Field(None, description="The schedule that started it")

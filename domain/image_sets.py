@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
 from api_schemas.problems import Gone, NotFound, StateConflict
-from domain import stages
+from domain import stages, webhook_outbox
 from domain.entry_names import name_key, unique_names
 from storage.catalog import image_sets
 from storage.catalog.engine import Catalog
@@ -129,6 +129,7 @@ def flush(catalog: Catalog, intake: Intake) -> None:
 def close(session: Session, image_set_id: str) -> ImageSetRow:
     """Declare a set complete; from now on it does not change."""
     image_sets.make_ready(session, image_set_id)
+    webhook_outbox.image_set_ready(session, image_set_id)
     return get_image_set(session, image_set_id)
 
 

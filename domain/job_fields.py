@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from api_schemas.jobs import JobCreateBase
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import FieldProblem, ValidationProblem
-from domain import pipelines
+from domain import pipelines, webhooks
 from storage.catalog.engine import db_now
 
 MAX_FUTURE: Final = timedelta(days=3660)
@@ -22,6 +22,7 @@ def common_fields(
 
     Raises:
         ValidationProblem: times that no job can keep.
+        NotFound: no webhook endpoint has that name.
     """
     now = session.scalar(select(db_now())) or 0.0
     schedule_at = _seconds(request.schedule_at)
@@ -43,6 +44,7 @@ def common_fields(
         "deadline_at": deadline_at,
         "created_by": created_by,
         "schedule_id": schedule_id,
+        "webhook": webhooks.job_target(session, request.webhook),
     }
 
 

@@ -22,7 +22,7 @@ from api_schemas.problems import (
     StateConflict,
     TooManyFailures,
 )
-from domain import events
+from domain import events, webhook_outbox
 from storage.catalog import chunks, image_sets, items, models
 from storage.catalog.engine import db_now
 from storage.catalog.jobs import COUNTS
@@ -67,9 +67,13 @@ def enter(session: Session, job: JobRow, phase: str) -> None:
     """Enter a phase; the first working phase starts the clock."""
     _leave_phase(job, phase, "done")
     events.step_changed(job, phase, "running")
+    begins = False
     if job.started_at is None:
         job.started_at = session.scalar(select(db_now()))
+        begins = True
     set_status(job, "finalizing" if phase == "final" else "running")
+    if begins:
+        webhook_outbox.job_changed(job, "job.started")
 
 
 def _leave_phase(job: JobRow, phase: str, how: events.StepStatus) -> None:
@@ -152,12 +156,14 @@ def _end(session: Session, job: JobRow, status: str) -> None:
     if job.type == "ingest" and job.image_set_id is not None:
         _end_image_set(session, job, job.image_set_id)
     events.ended(job)
+    webhook_outbox.job_changed(job, webhook_outbox.END_EVENTS[status])
 
 
 def _end_image_set(session: Session, job: JobRow, image_set_id: str) -> None:
     """Close the set that an ingest job filled, with the job: it can be used, or says why not."""
     if job.status in ("succeeded", "partial"):
         image_sets.make_ready(session, image_set_id)
+        webhook_outbox.image_set_ready(session, image_set_id)
         return
     ended = StateConflict(
         f"Job '{job.id}' that filled the set was {job.status} before its end. Ask for the images "

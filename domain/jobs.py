@@ -124,6 +124,7 @@ def new_job_row(
     deadline_at: float | None = None,
     schedule_id: str | None = None,
     created_by: str = LOCAL,
+    webhook: dict[str, Any] | None = None,
 ) -> JobRow:
     """Insert a job in state `queued`, with its pipeline; the scheduler plans the rest.
 
@@ -163,6 +164,7 @@ def new_job_row(
         schedule_id=schedule_id,
         schedule_at=schedule_at,
         deadline_at=deadline_at,
+        webhook=webhook,
     )
     with tracing.span(f"job {job_type}", kind="producer", job=row.id) as span:
         row.traceparent = span.traceparent  # what workers do for the job goes on from here
@@ -343,6 +345,7 @@ def create_retry(
         pipeline=pipeline,
         pipeline_name=old.pipeline_name,
         created_by=created_by,
+        webhook=old.webhook,
     )
     row.model_version_id = old.model_version_id
     row.retry_of = old.id

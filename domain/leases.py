@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from api_schemas.ids import new_id
 from api_schemas.problems import ModelKillsWorker, WorkerLost
-from domain import events, job_states
+from domain import events, job_states, webhook_outbox
 from storage.catalog import chunks, items, jobs, labels, review_queue, usage
 from storage.catalog.chunks import Lease
 from storage.catalog.engine import Catalog
@@ -143,6 +143,7 @@ def commit(catalog: Catalog, lease: Lease, work: Commit, lease_seconds: float) -
             raise LeaseLost(lease.chunk_id)
         if work.also is not None:
             work.also(session)
+        fraction_before = events.fraction_of(job)
         label_ids = _add_labels(session, work.outcomes)
         failed = [o.position for o in work.outcomes if o.error is not None]
         names = items.external_ids(session, job.id, failed) if failed else {}
@@ -164,6 +165,7 @@ def commit(catalog: Catalog, lease: Lease, work: Commit, lease_seconds: float) -
                 raise ValueError(f"chunk {lease.chunk_id} closed with items undone")
         if work.outcomes or work.job_changes or work.close:
             events.tick(job)
+        webhook_outbox.job_went_on(job, fraction_before)
         job_states.settle(session, job)
         return job.status
 

@@ -8,7 +8,7 @@ from api_schemas.ids import new_id
 from api_schemas.jobs import FailurePolicy
 from api_schemas.models import ModelPrefixSource, ModelVersionCreate
 from domain import connections, jobs, uploads
-from domain.models import check_sort, get_version
+from domain.models import check_sort, get_version, set_current
 from storage.catalog import models
 from storage.catalog.tables import JobRow, ModelVersionRow
 
@@ -90,5 +90,5 @@ def make_ready(
         setattr(version, name, value)
     version.status = "ready"
     if promote or model is None or model.current_version is None:
-        models.set_current(session, version.model_name, version.version)
+        set_current(session, version)
     return version

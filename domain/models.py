@@ -19,6 +19,7 @@ from api_schemas.problems import (
     StateConflict,
     ValidationProblem,
 )
+from domain import webhook_outbox
 from storage.catalog import models
 from storage.catalog.engine import Catalog
 from storage.catalog.locks import hold
@@ -145,7 +146,7 @@ def register_version(session: Session, new: NewVersion, *, promote: bool) -> Mod
         session.flush()
         found = get_version(session, new.name, number)
     if promote or model is None or model.current_version is None:
-        models.set_current(session, new.name, found.version)
+        set_current(session, found)
     return found
 
 
@@ -178,10 +179,19 @@ def promote(catalog: Catalog, name: str, number: int) -> ModelRow:
         row = get_version(session, name, number)
         if row.status != "ready":
             raise ModelNotReady(f"Version {number} of model '{name}' is {row.status}.")
-        models.set_current(session, name, number)
+        set_current(session, row)
         session.flush()
         session.expire_all()
         return get_model(session, name)
+
+
+def set_current(session: Session, row: ModelVersionRow) -> None:
+    """Let the bare name of a model mean this version, and tell who wants to know."""
+    model = models.get_model(session, row.model_name)
+    changes = model is None or model.current_version != row.version
+    models.set_current(session, row.model_name, row.version)
+    if changes:
+        webhook_outbox.model_promoted(session, row.model_name, row.version)
 
 
 def reference_of(row: ModelVersionRow) -> str:

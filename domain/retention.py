@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from api_schemas.problems import ProblemError
 from domain import deletion
 from domain.settings import Settings
-from storage.catalog import tombstones
+from storage.catalog import deliveries, tombstones
 from storage.catalog.engine import Catalog
 
 log = structlog.get_logger("retention")
@@ -77,6 +77,10 @@ class Retention:
         yield (
             "ticks of schedules",
             self._with(tombstones.remove_old_ticks, self.settings.keep_tick_days * DAY),
+        )
+        yield (
+            "webhook deliveries",
+            self._with(deliveries.remove_old, self.settings.keep_delivery_days * DAY),
         )
 
     @staticmethod

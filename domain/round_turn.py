@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api_schemas.problems import ProblemError
-from domain import campaign_events, campaign_jobs
+from domain import campaign_events, campaign_jobs, webhook_outbox
 from domain.campaign_gates import LabelFigures
 from domain.models import reference_of
 from storage.catalog import campaigns, models
@@ -138,6 +138,9 @@ def end_round(turn: Turn, status: str, reason: ProblemError | None = None) -> No
     current.status, current.finished_at = status, turn.now
     current.reason = reason.to_json() if reason else None
     campaign_events.round_changed(turn.row, current)
+    version = models.get_version(turn.session, current.student_version_id or "")
+    model = reference_of(version) if version else None
+    webhook_outbox.round_completed(turn.session, turn.row, current, model)
 
 
 def end_campaign(

@@ -14,7 +14,7 @@ from api_schemas.campaigns import Gates
 from api_schemas.problems import NotFound, ProblemError
 from domain import campaign_events, campaign_gates, campaign_jobs, job_states, jobs
 from domain.campaign_events import is_done
-from domain.models import reference_of
+from domain.models import reference_of, set_current
 from domain.round_labels import check_labels, figures_of, fill, open_label_set
 from domain.round_turn import (
     GateNotPassed,
@@ -197,7 +197,7 @@ def _decide(turn: Turn) -> None:
         return
     row.teacher_version_id = version.id
     if row.config["promote"]:
-        models.set_current(session, version.model_name, version.version)
+        set_current(session, version)
         campaign_events.promoted(row, reference_of(version))
     end_round(turn, "promoted")
     _go_on(turn, None)

@@ -213,6 +213,14 @@ class Settings(BaseSettings):
     fetch_idle_seconds: float = Field(
         15.0, gt=0, description="Longest silence of a server that a file is fetched from"
     )
+    webhook_allow_networks: str = Field(
+        "",
+        description="The same for the addresses of webhooks: networks and host names that "
+        "messages go to besides the open internet",
+    )
+    webhook_seconds: float = Field(
+        10.0, gt=0, le=60, description="Time in which the address of a webhook has to answer"
+    )
 
     lease_seconds: float = Field(60.0, gt=0, description="A chunk without heartbeat is taken back")
     heartbeat_seconds: float = Field(10.0, gt=0, description="Between two heartbeats of a worker")
@@ -284,6 +292,7 @@ class Settings(BaseSettings):
         7.0, ge=0, description="What was deleted is answered with 410 for so long, then with 404"
     )
     keep_tick_days: float = Field(90.0, gt=0, description="Past ticks of schedules are kept")
+    keep_delivery_days: float = Field(14.0, gt=0, description="The log of sent webhooks is kept")
     receiving_hours: float = Field(
         24.0, gt=0, description="An image set that got no file for so long was cut off, and goes"
     )
@@ -307,7 +316,7 @@ class Settings(BaseSettings):
             raise ValueError("not Fernet keys, by comma; `selvage secrets new-key` prints one")
         return value
 
-    @field_validator("fetch_allow_networks")
+    @field_validator("fetch_allow_networks", "webhook_allow_networks")
     @classmethod
     def _is_allow_list(cls, value: str) -> str:
         AddressPolicy.parse(value)

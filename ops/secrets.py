@@ -30,11 +30,13 @@ def rotate() -> None:
         except ProblemError as error:
             raise failure(error.detail) from None
     key = f"a new key in {KEY_FILE}" if keeper.is_file else "the first key of SELVAGE_SECRET_KEY"
-    typer.echo(f"The secrets of {done.rotated} connections are encrypted with {key}.")
+    what = "connections and webhook endpoints"
+    typer.echo(f"The secrets of {done.rotated} {what} are encrypted with {key}.")
     if done.unreadable:
         raise failure(
             f"No key fits the secrets of: {', '.join(done.unreadable)}. Set them anew "
-            "(PATCH /v1/connections/NAME), or give the former key back."
+            "(PATCH /v1/connections/NAME; POST /v1/webhook-endpoints/NAME:rotate-secret with "
+            "overlap_seconds 0), or give the former key back."
         )
     if not keeper.is_file:
         typer.echo("Former keys can go once every process runs with this one in front.")

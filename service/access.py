@@ -29,7 +29,7 @@ class Rule:
 # The first rule that applies decides.
 RULES: Final = (
     Rule(_SAFE, r"/healthz|/readyz|/openapi\.json|/docs", OPEN),
-    Rule(_ANY, r"/v1/(api-keys|connections)([/:].*)?", "admin"),
+    Rule(_ANY, r"/v1/(api-keys|connections|webhook-endpoints)([/:].*)?", "admin"),
     Rule("POST, PATCH, PUT, DELETE", r"/v1/(models|campaigns)([/:].*)?", "train"),
     Rule(_SAFE, r".*", "read"),
     Rule(_ANY, r".*", "write"),

@@ -35,6 +35,7 @@ from service import (
     reviews,
     schedules,
     system,
+    webhooks,
 )
 from service.allowed_methods import AllowedMethods
 from service.auth import Authentication
@@ -61,6 +62,7 @@ ROUTERS = (
     deletion,
     image_sets,
     connections,
+    webhooks,
     resumable,
     annotations,
     models,

@@ -7,15 +7,17 @@ less often. All API processes show the same figures: take the maximum over them,
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, get_args
 
 import structlog
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
+from api_schemas.webhooks import AttemptOutcome
 from domain.settings import Settings
-from storage.catalog import gauges
+from storage.catalog import deliveries, gauges
 from storage.catalog.engine import Catalog
 from storage.catalog.gauges import JobFigures
 from storage.queue import KINDS, LABEL_QUEUE, LIGHT_QUEUE, TRAINING_QUEUE
@@ -45,10 +47,10 @@ class CatalogMetrics(Collector):
         self._read_at = float("-inf")
         self._done_read_at = float("-inf")
         self._done = JobFigures()
-        self._families: list[GaugeMetricFamily] = []
+        self._families: list[Metric] = []
         self._is_up = False
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """Yield the figures; without a catalog only that it is away."""
         with self._lock:
             if time.monotonic() - self._read_at >= CACHE_SECONDS:
@@ -61,7 +63,7 @@ class CatalogMetrics(Collector):
         if is_up:
             yield from families
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
+    def describe(self) -> Iterator[Metric]:
         """Nothing: registering must not ask the catalog."""
         return iter(())
 
@@ -74,6 +76,8 @@ class CatalogMetrics(Collector):
                 live = gauges.job_figures(session, done=False)
                 oldest = gauges.oldest_seconds(session)
                 workers = gauges.live_workers(session, self._silent_seconds)
+                tallies = deliveries.tallies(session)
+                waiting = deliveries.count_pending(session)
         except SQLAlchemyError as error:
             log.warning("the catalog failed; no figures of it", error=type(error).__name__)
             self._is_up = False
@@ -83,6 +87,8 @@ class CatalogMetrics(Collector):
             *_job_families(live, self._done),
             *_queue_families(live, oldest),
             _family("workers", "Workers that are alive", ["queue"], _by_queue(workers)),
+            _attempts(tallies),
+            _family("webhooks_waiting", "Webhooks that are to be sent", [], {(): float(waiting)}),
         ]
 
 
@@ -120,6 +126,15 @@ def _queue_families(live: JobFigures, oldest: dict[str, float]) -> list[GaugeMet
             _by_queue(ages),
         ),
     ]
+
+
+def _attempts(tallies: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(
+        "selvage_webhook_deliveries", "Attempts to send a webhook", labels=["outcome"]
+    )
+    for outcome in get_args(AttemptOutcome):
+        family.add_metric([outcome], float(tallies.get(outcome, 0)))
+    return family
 
 
 def _by_queue(found: Mapping[str, float]) -> Values:

@@ -57,6 +57,13 @@ FAILURE_POLICY_FIELD = {
     "examples": ['{"max_failed_fraction": 0.2, "max_attempts": 2}'],
     "description": "When the job stops early, as a JSON object",
 }
+WEBHOOK_FIELD = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "contentSchema": {"$ref": "#/components/schemas/JobWebhook"},
+    "examples": ['{"endpoint": "ci", "events": ["job.succeeded", "job.failed"]}'],
+    "description": "Whom to tell about the job, as a JSON object",
+}
 PURPOSE_FIELD = {"type": "string", "enum": ["source", "validation", "evaluation", "initial"]}
 IGNORE_FIELD = {
     "type": "integer",

@@ -43,6 +43,7 @@ FIELDS = {
     "schedule_at",
     "deadline_at",
     "failure_policy",
+    "webhook",
 }
 UNKNOWN_SET = "set_00000000000000000000000000"
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
@@ -65,6 +66,7 @@ REPORTED_PROBLEMS = 100
             "schedule_at": openapi.SCHEDULE_AT_FIELD,
             "deadline_at": openapi.DEADLINE_AT_FIELD,
             "failure_policy": openapi.FAILURE_POLICY_FIELD,
+            "webhook": openapi.WEBHOOK_FIELD,
             "name": openapi.NAME_FIELD,
         },
         required=["model"],
@@ -147,7 +149,7 @@ def parse_fields(fields: dict[str, str]) -> GenerateJobCreate:
         "image_set": UNKNOWN_SET,
         "model": fields["model"],
     }
-    for field in ("pipeline", "metadata", "failure_policy"):
+    for field in ("pipeline", "metadata", "failure_policy", "webhook"):
         if field in fields and not (field == "pipeline" and _is_name(fields[field])):
             document[field] = _json_object(field, fields[field])
     for field in ("pipeline", "schedule_at", "deadline_at"):

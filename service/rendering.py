@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 from sqlalchemy.orm import Session
 
 from api_schemas.annotations import AnnotationSet
@@ -14,6 +15,7 @@ from api_schemas.models import Model, ModelVersion
 from api_schemas.ontologies import Ontology
 from api_schemas.pipelines import PipelineConfig
 from api_schemas.problems import Problem
+from api_schemas.webhooks import JobWebhook
 from domain import region_models
 from domain.job_states import is_done
 from domain.models import reference_of
@@ -29,6 +31,7 @@ from storage.catalog.tables import (
     ModelRow,
     ModelVersionRow,
 )
+from storage.remote.urls import shown
 
 JOB_WIDE_STAGES = ("correct",)
 
@@ -168,6 +171,7 @@ def job(session: Session, row: JobRow) -> Job:
         priority=row.priority,
         failure_policy=FailurePolicy.model_validate(row.failure_policy),
         metadata=row.job_metadata,
+        webhook=_webhook(row),
         retry_of=row.retry_of,
         refined_from=refined_from,
         schedule=row.schedule_id,
@@ -190,6 +194,16 @@ def job(session: Session, row: JobRow) -> Job:
             "retry": f"{base}:retry",
         },
     )
+
+
+def _webhook(row: JobRow) -> JobWebhook | None:
+    """Whom a job tells; of an address without its query, which may be a password."""
+    if row.webhook is None:
+        return None
+    told = {name: value for name, value in row.webhook.items() if name != "endpoint_id"}
+    if "url" in told:
+        told["url"] = shown(httpx.URL(told["url"]))
+    return JobWebhook.model_validate(told)
 
 
 def _progress(session: Session, row: JobRow) -> Progress:

@@ -22,6 +22,7 @@ from domain.housekeeping import HousekeepingThread
 from domain.logs import set_up_logs
 from domain.round_turn import Limits
 from domain.settings import Settings
+from domain.webhook_sender import SenderThread
 from storage.catalog import jobs
 from storage.catalog.advancing import DueJob, due_jobs, past_deadline
 from storage.catalog.engine import Catalog
@@ -81,6 +82,8 @@ class Scheduler:
         listener = self._queue.listener()
         housekeeping = HousekeepingThread(self._settings, self._catalog, self._objects)
         housekeeping.start()
+        webhooks = SenderThread(self._settings, self._catalog)
+        webhooks.start()
         log.info("scheduler is ready")
         while not self._stopping:
             more = False
@@ -92,6 +95,7 @@ class Scheduler:
                 time.sleep(1.0)
             if not more:
                 listener.wait(self._settings.poll_seconds)
+        webhooks.stop()
         housekeeping.stop()
         with self._catalog.write() as session:
             drop_lock(session, LOCK_NAME, self._owner)

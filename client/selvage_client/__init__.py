@@ -1,5 +1,6 @@
 """Python client of Selvage: images of a new domain in, segmentation pseudo-labels out."""
 
+from api_schemas.webhook_signatures import SignatureMismatch
 from selvage_client.async_client import AsyncSelvage
 from selvage_client.downloads import DownloadReport
 from selvage_client.errors import (
@@ -12,6 +13,7 @@ from selvage_client.errors import (
 from selvage_client.events import JobEvent
 from selvage_client.retrying import RetryPolicy
 from selvage_client.sync_client import Selvage
+from selvage_client.webhook_messages import verify_webhook
 
 __all__ = [
     "AsyncSelvage",
@@ -22,6 +24,8 @@ __all__ = [
     "Selvage",
     "SelvageError",
     "ServiceUnreachable",
+    "SignatureMismatch",
     "UnexpectedAnswer",
     "WaitTimeout",
+    "verify_webhook",
 ]

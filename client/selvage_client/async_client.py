@@ -25,6 +25,7 @@ from selvage_client.resources.reviews import AsyncReviews
 from selvage_client.resources.schedules import AsyncSchedules
 from selvage_client.resources.system import AsyncInstallation
 from selvage_client.resources.uploads import AsyncUploads
+from selvage_client.resources.webhooks import AsyncWebhooks
 from selvage_client.retrying import RetryPolicy
 from selvage_client.transport import AsyncTransport, Options, key_to_use, service_url
 
@@ -58,6 +59,7 @@ class AsyncSelvage(AsyncImages, AsyncModels, AsyncJobs, AsyncLabels, AsyncInstal
         self.reviews = AsyncReviews(self._transport)
         self.schedules = AsyncSchedules(self._transport)
         self.uploads = AsyncUploads(self._transport)
+        self.webhooks = AsyncWebhooks(self._transport)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"

@@ -24,6 +24,7 @@ from selvage_client.resources.reviews import Reviews
 from selvage_client.resources.schedules import Schedules
 from selvage_client.resources.system import Installation
 from selvage_client.resources.uploads import Uploads
+from selvage_client.resources.webhooks import Webhooks
 from selvage_client.retrying import RetryPolicy
 from selvage_client.transport import Options, SyncTransport, key_to_use, service_url
 
@@ -52,6 +53,7 @@ class Selvage(Images, Models, Jobs, Labels, Installation):
         reviews: labels that wait for a look, and decisions on them.
         schedules: jobs by the clock.
         uploads: large files in parts.
+        webhooks: who is told about what.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Selvage(Images, Models, Jobs, Labels, Installation):
         self.reviews = Reviews(self._transport)
         self.schedules = Schedules(self._transport)
         self.uploads = Uploads(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
+ALLOW_VARIABLE: Final = "SELVAGE_FETCH_ALLOW_NETWORKS"
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -87,10 +88,14 @@ class AddressPolicy:
 
     networks: tuple[Network, ...] = ()
     hosts: frozenset[str] = frozenset()
+    setting: str = ALLOW_VARIABLE
 
     @classmethod
-    def parse(cls, text: str) -> "AddressPolicy":
+    def parse(cls, text: str, setting: str = ALLOW_VARIABLE) -> "AddressPolicy":
         """Read an allow-list: networks, addresses and host names, by comma.
+
+        Args:
+            setting: the variable that it comes from, for messages.
 
         Raises:
             BadAllowList: with the entry.
@@ -108,7 +113,7 @@ class AddressPolicy:
                         f"'{entry}' is neither a network such as 10.1.0.0/16 nor the name of a host"
                     ) from error
                 hosts.add(entry)
-        return cls(tuple(networks), frozenset(hosts))
+        return cls(tuple(networks), frozenset(hosts), setting)
 
     def allows(self, host: str, address: Address) -> bool:
         """Whether `address` may be dialled for `host`, which resolved to it."""

@@ -21,7 +21,6 @@ from api_schemas.problems import SourceRefused, SourceUnreachable
 from storage.remote.addresses import Address, AddressPolicy, literal
 
 Resolver = Callable[[str, int], list[str]]
-ALLOW_VARIABLE: Final = "SELVAGE_FETCH_ALLOW_NETWORKS"
 MAX_ADDRESSES: Final = 4
 CONNECT_SECONDS: Final = 5.0
 
@@ -114,8 +113,9 @@ class GuardedBackend(httpcore.NetworkBackend):
         allowed = [address for address in found if self._may_dial(host, address, port)]
         if not allowed:
             raise SourceRefused(
-                f"'{host}' is not fetched from here: it is not on the open internet, or the port "
-                f"{port} is not one for HTTP. The operator can allow it with {ALLOW_VARIABLE}."
+                f"'{host}' is not reached from here: it is not on the open internet, or the port "
+                f"{port} is not one for HTTP. The operator can allow it with "
+                f"{self._policy.setting}."
             )
         return allowed[:MAX_ADDRESSES]
 

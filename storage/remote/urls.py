@@ -7,7 +7,6 @@ import httpx
 
 from api_schemas.problems import SourceRefused
 from storage.remote.addresses import AddressPolicy, literal
-from storage.remote.network import ALLOW_VARIABLE
 
 MAX_URL_CHARS: Final = 8192
 MAX_SHOWN_CHARS: Final = 200
@@ -30,7 +29,7 @@ def parse_url(text: str, policy: AddressPolicy) -> httpx.URL:
     except (httpx.InvalidURL, TypeError, ValueError) as error:
         raise SourceRefused("The URL cannot be read. Percent-encode unusual characters.") from error
     if url.scheme not in ("http", "https"):
-        raise SourceRefused("Only http:// and https:// URLs are fetched.")
+        raise SourceRefused("Only http:// and https:// URLs are asked for.")
     if url.userinfo or "@" in url.netloc.decode("ascii", "replace"):
         raise SourceRefused(
             "The URL carries a user or password. Store credentials in a connection instead."
@@ -47,8 +46,8 @@ def _check_host(url: httpx.URL, policy: AddressPolicy) -> None:
         raise SourceRefused("The URL's host is neither a name nor an ordinary address.") from error
     if address is not None and not policy.allows(host, address):
         raise SourceRefused(
-            f"'{host}' is not fetched from here: it is not on the open internet. "
-            f"The operator can allow it with {ALLOW_VARIABLE}."
+            f"'{host}' is not reached from here: it is not on the open internet. "
+            f"The operator can allow it with {policy.setting}."
         )
     if url.port is not None and not 1 <= url.port <= 65_535:
         raise SourceRefused("The URL's port is not one.")

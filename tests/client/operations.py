@@ -77,6 +77,33 @@ BY_OPERATION: dict[Operation, Ask] = {
     ("GET", "/v1/label-sets/{label_set_id}"): lambda c: c.label_sets.get("x"),
     ("GET", "/v1/label-sets/{label_set_id}/entries"): lambda c: c.label_sets.entries("x"),
     ("DELETE", "/v1/label-sets/{label_set_id}"): lambda c: c.label_sets.delete("x"),
+    ("POST", "/v1/webhook-endpoints"): lambda c: c.webhooks.create("x", "https://example.com/"),
+    ("GET", "/v1/webhook-endpoints"): lambda c: c.webhooks.list(),
+    ("GET", "/v1/webhook-endpoints/{reference}"): lambda c: c.webhooks.get("x"),
+    ("PATCH", "/v1/webhook-endpoints/{reference}"): lambda c: c.webhooks.change("x", enabled=True),
+    ("DELETE", "/v1/webhook-endpoints/{reference}"): lambda c: c.webhooks.delete("x"),
+    ("POST", "/v1/webhook-endpoints/{reference}:ping"): lambda c: c.webhooks.ping("x"),
+    (
+        "POST",
+        "/v1/webhook-endpoints/{reference}:rotate-secret",
+    ): lambda c: c.webhooks.rotate_secret("x"),
+    ("GET", "/v1/webhook-endpoints/{reference}/deliveries"): lambda c: c.webhooks.deliveries("x"),
+    (
+        "GET",
+        "/v1/webhook-endpoints/{reference}/deliveries/{delivery_id}",
+    ): lambda c: c.webhooks.delivery("x", "y"),
+    (
+        "POST",
+        "/v1/webhook-endpoints/{reference}/deliveries/{delivery_id}:redeliver",
+    ): lambda c: c.webhooks.redeliver("x", "y"),
+    ("GET", "/v1/jobs/{job_id}/deliveries"): lambda c: c.webhooks.deliveries("job_x"),
+    ("GET", "/v1/jobs/{job_id}/deliveries/{delivery_id}"): lambda c: c.webhooks.delivery(
+        "job_x", "y"
+    ),
+    (
+        "POST",
+        "/v1/jobs/{job_id}/deliveries/{delivery_id}:redeliver",
+    ): lambda c: c.webhooks.redeliver("job_x", "y"),
     ("POST", "/v1/api-keys"): lambda c: c.keys.create("x", ["read"]),
     ("GET", "/v1/api-keys"): lambda c: c.keys.list(),
     ("GET", "/v1/api-keys/{key_id}"): lambda c: c.keys.get("x"),

@@ -114,7 +114,7 @@ def test_both_clients_have_the_same_groups_with_the_same_arguments() -> None:
     one, other = groups_of(Selvage("http://fake")), groups_of(AsyncSelvage("http://fake"))
     assert set(one) == {
         "campaigns", "connections", "keys", "label_sets", "ontologies", "pipelines", "reviews",
-        "schedules", "uploads",
+        "schedules", "uploads", "webhooks",
     }  # fmt: skip
     assert {name: shape(kind) for name, kind in one.items()} == {
         name: shape(kind) for name, kind in other.items()

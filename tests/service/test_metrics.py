@@ -124,7 +124,7 @@ class TestCatalog:
         event.listen(site.catalog.engine, "before_cursor_execute", note)
         scrape(site)
         assert not [s for s in statements if "job_item" in s]
-        assert len([s for s in statements if "SELECT" in s]) <= 5
+        assert len([s for s in statements if "SELECT" in s]) <= 6
 
 
 class TestIntake:

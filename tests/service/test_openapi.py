@@ -59,6 +59,15 @@ OPERATIONS = {
     "GET /v1/label-sets/{label_set_id}/entries", "DELETE /v1/label-sets/{label_set_id}",
     "GET /v1/review", "POST /v1/labels/{label_id}:review", "GET /v1/labels/{label_id}/reviews",
     "POST /v1/imports",
+    "POST /v1/webhook-endpoints", "GET /v1/webhook-endpoints",
+    "GET /v1/webhook-endpoints/{reference}", "PATCH /v1/webhook-endpoints/{reference}",
+    "DELETE /v1/webhook-endpoints/{reference}", "POST /v1/webhook-endpoints/{reference}:ping",
+    "POST /v1/webhook-endpoints/{reference}:rotate-secret",
+    "GET /v1/webhook-endpoints/{reference}/deliveries",
+    "GET /v1/webhook-endpoints/{reference}/deliveries/{delivery_id}",
+    "POST /v1/webhook-endpoints/{reference}/deliveries/{delivery_id}:redeliver",
+    "GET /v1/jobs/{job_id}/deliveries", "GET /v1/jobs/{job_id}/deliveries/{delivery_id}",
+    "POST /v1/jobs/{job_id}/deliveries/{delivery_id}:redeliver",
     "POST /v1/schedules/{schedule_id}:run", "GET /v1/schedules/{schedule_id}/ticks",
 }  # fmt: skip
 

@@ -18,6 +18,7 @@ from selvage_client.cli import (
     submit,
     system,
     uploads,
+    webhooks,
 )
 from selvage_client.cli.rim import FriendlyGroup
 from selvage_client.errors import SelvageError, client_problem
@@ -51,6 +52,7 @@ def build_app() -> typer.Typer:
     app.add_typer(pipelines.group(), name="pipelines")
     app.add_typer(reviews.group(), name="review")
     app.add_typer(schedules.group(), name="schedules")
+    app.add_typer(webhooks.group(), name="webhooks")
     _add_operator_commands(app)
     return app
 

@@ -50,18 +50,18 @@ def pseudo_labels(
     schedule_at: Moment | None = None,
     deadline_at: Moment | None = None,
     failure_policy: Mapping[str, Any] | BaseModel | None = None,
+    webhook: Mapping[str, Any] | BaseModel | None = None,
     handling: Handling | None = None,
     idempotency_key: str | None = None,
     on_bytes: BytesProgress | None = None,
 ) -> Call[PseudoLabelsCreated]:
     """POST /v1/pseudo-labels: images and a model → image set and job."""
-    if isinstance(failure_policy, BaseModel):
-        failure_policy = failure_policy.model_dump(mode="json", exclude_unset=True)
     given = {
         "model": model,
         "pipeline": None if pipeline is None else _pipeline_field(pipeline),
         "metadata": json.dumps(dict(metadata)) if metadata else None,
-        "failure_policy": json.dumps(dict(failure_policy)) if failure_policy else None,
+        "failure_policy": _json_field(failure_policy),
+        "webhook": _json_field(webhook),
         "name": name,
         "priority": None if priority is None else str(priority),
         "schedule_at": moment("schedule_at", schedule_at),
@@ -71,6 +71,12 @@ def pseudo_labels(
     body = MultipartBody(fields, [("files", part) for part in parts], on_bytes)
     parse = PseudoLabelsCreated.model_validate_json
     return upload("/v1/pseudo-labels", parse, body, idempotency_key, handling)
+
+
+def _json_field(value: Mapping[str, Any] | BaseModel | None) -> str | None:
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", exclude_unset=True)
+    return json.dumps(dict(value)) if value else None
 
 
 def create_image_set(

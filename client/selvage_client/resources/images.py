@@ -39,6 +39,7 @@ class Images(Resource):
         schedule_at: Moment | None = None,
         deadline_at: Moment | None = None,
         failure_policy: Mapping[str, Any] | BaseModel | None = None,
+        webhook: Mapping[str, Any] | BaseModel | None = None,
         handling: Handling | None = None,
         idempotency_key: str | None = None,
         on_bytes: BytesProgress | None = None,
@@ -51,6 +52,7 @@ class Images(Resource):
             pipeline: a configuration, or the name of a stored one.
             schedule_at: not begun before; a `timedelta` counts from now.
             deadline_at: what is not done by then is cancelled.
+            webhook: whom to tell, such as `{"endpoint": "ci"}`.
             handling: `strict` refuses all files if one of them cannot be used.
             on_bytes: called with (bytes sent, bytes in all) during the upload.
         """
@@ -64,6 +66,7 @@ class Images(Resource):
             schedule_at=schedule_at,
             deadline_at=deadline_at,
             failure_policy=failure_policy,
+            webhook=webhook,
             handling=handling,
             idempotency_key=idempotency_key,
             on_bytes=on_bytes,
@@ -177,6 +180,7 @@ class AsyncImages(AsyncResource):
         schedule_at: Moment | None = None,
         deadline_at: Moment | None = None,
         failure_policy: Mapping[str, Any] | BaseModel | None = None,
+        webhook: Mapping[str, Any] | BaseModel | None = None,
         handling: Handling | None = None,
         idempotency_key: str | None = None,
         on_bytes: BytesProgress | None = None,
@@ -192,6 +196,7 @@ class AsyncImages(AsyncResource):
             schedule_at=schedule_at,
             deadline_at=deadline_at,
             failure_policy=failure_policy,
+            webhook=webhook,
             handling=handling,
             idempotency_key=idempotency_key,
             on_bytes=on_bytes,

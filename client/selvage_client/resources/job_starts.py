@@ -26,8 +26,8 @@ class JobStarts(Resource):
 
         Args:
             pipeline: a configuration, or the name of a stored one.
-            options: `priority`, `failure_policy`, `metadata`, `schedule_at`, `deadline_at` (an
-                aware `datetime`, or a `timedelta` from now).
+            options: `priority`, `failure_policy`, `metadata`, `webhook`, `schedule_at`,
+                `deadline_at` (an aware `datetime`, or a `timedelta` from now).
         """
         request = jobs.generate(image_set, model, pipeline, options)
         return self.create_job(request, idempotency_key=idempotency_key)

@@ -37,6 +37,11 @@ from storage.catalog.tables.models import (
 from storage.catalog.tables.operations import DeviceRow, LockRow, UnreachableObjectRow, WorkerRow
 from storage.catalog.tables.reviews import ReviewRow
 from storage.catalog.tables.sources import ConnectionRow, UploadPartRow, UploadRow
+from storage.catalog.tables.webhooks import (
+    WebhookDeliveryRow,
+    WebhookEndpointRow,
+    WebhookTallyRow,
+)
 
 __all__ = [
     "AnnotationRow",
@@ -78,5 +83,8 @@ __all__ = [
     "UploadPartRow",
     "UploadRow",
     "UsageRow",
+    "WebhookDeliveryRow",
+    "WebhookEndpointRow",
+    "WebhookTallyRow",
     "WorkerRow",
 ]

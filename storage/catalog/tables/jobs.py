@@ -68,6 +68,8 @@ class JobRow(Base):
     deleted_at: Mapped[float | None]
     device_seconds: Mapped[float] = mapped_column(server_default="0")  # worked by all its workers
     traceparent: Mapped[str | None] = mapped_column(String(64))  # of the request that made it
+    # whom the job tells, and about what: endpoint_id or url, and events
+    webhook: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     training: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # how it goes
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
