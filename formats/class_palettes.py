@@ -7,6 +7,7 @@ from formats.classes_json import default_palette
 from formats.index_png import IGNORE_COLOUR, MAX_CLASSES, Colour
 
 CVAT_SEPARATOR: Final = ":"  # of the fields of CVAT's labelmap.txt
+CVAT_COMMENT: Final = "#"
 
 
 def distinct_colours(colours: Sequence[Colour | None]) -> list[Colour]:
@@ -36,6 +37,8 @@ def distinct_colours(colours: Sequence[Colour | None]) -> list[Colour]:
 def cvat_names(names: Iterable[str]) -> list[str]:
     """Return the names as CVAT can keep them in a mask import: one line, no `:`, no two alike.
 
+    A line that begins with `#` is a comment there.
+
     Names that need no change keep theirs, also where another one would become the same.
 
     >>> cvat_names(["a:b", "a_b", "c"])
@@ -55,7 +58,8 @@ def cvat_names(names: Iterable[str]) -> list[str]:
 
 def _plain(name: str) -> str:
     kept = (c if c.isprintable() and c != CVAT_SEPARATOR else "_" for c in name)
-    return "".join(kept).strip() or "_"
+    plain = "".join(kept).strip() or "_"
+    return f"_{plain[1:]}" if plain.startswith(CVAT_COMMENT) else plain
 
 
 def _free(name: str, taken: set[str]) -> str:
