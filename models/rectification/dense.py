@@ -169,16 +169,15 @@ class _Grid:
     ) -> None:
         self._field, self._given = field, given
         self._maps = field.maps(given)
-        self._colours = _colours_at(field, given, ys, xs)
         self._y, self._x = (_Places.along(field, given, i, at) for i, at in enumerate((ys, xs)))
         self._size_hw = len(ys), len(xs)
         shape, weight = field.shape, field.first.weight
-        others = shape.map_channels + shape.colour_channels + 2 * shape.axis_channels
+        others = shape.map_channels + 2 * shape.axis_channels
         of_codes, of_others, of_size = weight.tensor_split(
             [shape.code_channels, shape.code_channels + others], dim=1
         )
         side = 3 if shape.unfold else 1
-        kernel = of_codes.reshape(-1, side, side, shape.cell_channels).permute(0, 3, 1, 2)
+        kernel = of_codes.reshape(-1, side, side, shape.reduced_channels).permute(0, 3, 1, 2)
         self._kernel = kernel.contiguous(memory_format=torch.channels_last)
         self._others = of_others.t().contiguous()
         self._bias = field.first.bias + of_size @ field.cell_inputs(given, (1.0, 1.0))
@@ -211,21 +210,17 @@ class _Grid:
         for tile in _slices(rows.start, rows.stop, self._rows_a_tile):
             y = self._y[tile]
             shares = band.shares[:, y.between - band.first_share]
-            colours = None if self._colours is None else self._colours[image, :, tile]
             for columns in _slices(0, self._size_hw[1], self._columns_a_tile):
                 target = out[tile, columns]
-                near = None if colours is None else colours[..., columns]
                 if where is None:
-                    x = self._x[columns]
-                    target.copy_(self._answer(band, y, x, shares[..., columns], near))
+                    target.copy_(self._answer(band, y, self._x[columns], shares[..., columns]))
                     continue
                 # Points of a column that are not asked for are computed with those that are.
                 inside = where[tile, columns]
                 some = inside.any(0).nonzero()[:, 0]
                 if len(some):
                     x = self._x[columns][some]
-                    near = None if near is None else near[..., some]
-                    answer = self._answer(band, y, x, shares[..., columns][..., some], near)
+                    answer = self._answer(band, y, x, shares[..., columns][..., some])
                     target[:, some] = torch.where(inside[:, some, None], answer, target[:, some])
 
     def _rows_within(self, budget_bytes: int) -> int:
@@ -234,7 +229,7 @@ class _Grid:
         rows, columns = self._given.features.shape[2:]
         # The features and themselves normalised, the codes and themselves padded, the layer and
         # room for the convolution.
-        values = 2 * (shape.feature_channels + shape.cell_channels + shape.hidden[0])
+        values = 2 * (shape.feature_channels + shape.reduced_channels + shape.hidden[0])
         values *= columns * rows
         # Interpolation needs both sides and the result.
         values += 3 * shape.map_channels * width * self._given.probabilities.shape[2]
@@ -252,22 +247,17 @@ class _Grid:
     def _cells(self, image: int, first: int, last: int) -> Tensor:
         """The feature part of the first layer and its bias, float [rows * w, hidden]."""
         features = self._given.features[image : image + 1]
-        before = after = 0
-        if self._field.shape.unfold:
+        if not self._field.shape.unfold:
+            codes = self._field.reduced(features[:, :, first : last + 1])
+        else:
             before, after = int(first > 0), int(last + 1 < features.shape[2])
-        rows = slice(first - before, last + 1 + after)
-        means = self._given.cell_colours
-        means = None if means is None else means[image : image + 1, :, rows]
-        codes = self._field.reduced(features[:, :, rows], means)
-        if self._field.shape.unfold:
+            codes = self._field.reduced(features[:, :, first - before : last + 1 + after])
             codes = F.pad(codes, (1, 1, 1 - before, 1 - after))
         codes = codes.contiguous(memory_format=torch.channels_last)
         layer = F.conv2d(codes, self._kernel, self._bias)
         return layer.permute(0, 2, 3, 1).reshape(-1, layer.shape[1])
 
-    def _answer(
-        self, band: _Band, y: _Places, x: _Places, shares: Tensor, colours: Tensor | None
-    ) -> Tensor:
+    def _answer(self, band: _Band, y: _Places, x: _Places, shares: Tensor) -> Tensor:
         """Logits float [R, n, outputs] of the points that R places and n places span.
 
         Args:
@@ -276,17 +266,13 @@ class _Grid:
             x: the n places.
             shares: class probabilities, and agreement, at the n places in the two rows of cells
                 around each of the R places, float [map_channels, 2, R, n].
-            colours: of the points, float [3, R, n], where the field reads them.
         """
         shape, size_hw = self._field.shape, (len(y.share), len(x.share))
         above, below = shares.unbind(1)
         # Transposed: writing a row of it is a copy, and the product does not mind.
         others = self._bias.new_empty(len(self._others), *size_hw)
         torch.lerp(above, below, y.share[:, None], out=others[: shape.map_channels])
-        of_places = shape.map_channels + shape.colour_channels
-        if colours is not None:
-            others[shape.map_channels : of_places] = colours
-        of_y, of_x = others[of_places:].tensor_split([shape.axis_channels])
+        of_y, of_x = others[shape.map_channels :].tensor_split([shape.axis_channels])
         answer = self._bias.new_zeros(*size_hw, shape.outputs)
         first_of_row = (y.index - band.first_cell) * self._given.features.shape[3]
         for i in range(len(y.index)):
@@ -308,20 +294,6 @@ class _Grid:
             else:
                 hidden.relu_()
         return hidden
-
-
-def _colours_at(
-    field: ImplicitRectifier, given: FieldInput, ys: Tensor, xs: Tensor
-) -> Tensor | None:
-    """Colours of the pixels that the places lie in, float [B, 3, H, W]; None if not read."""
-    if not field.shape.colours:
-        return None
-    if given.colours is None:
-        raise ValueError("the field reads colours, and the image has none")
-    height, width = given.colours.shape[2:]
-    rows = ys.long().clamp(0, height - 1)
-    columns = xs.long().clamp(0, width - 1)
-    return given.colours[:, :, rows][..., columns].to(field.first.weight)
 
 
 def _slices(start: int, stop: int, step: int) -> Iterator[slice]:

@@ -19,8 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.rectification.sampling import at_points
-
 INITIAL_RELIABILITY: Final = 0.9
 _MOST_CHANNELS: Final = 1 << 14
 _MOST_LAYERS: Final = 16
@@ -43,8 +41,6 @@ class FieldShape:
         cell: read the size of the queried pixel (LIIF's "cell decoding").
         per_class: a logit for each class in place of one.
         agreement: read how far several looks at the image agree, beside the probabilities.
-        colours: read the colour of the point, and the mean colour of each latent cell beside its
-            code: whether a point looks like the cells around it is finer than any of them.
 
     Raises:
         ValueError: a value has the wrong type or is out of bounds.
@@ -61,7 +57,6 @@ class FieldShape:
     cell: bool = False
     per_class: bool = False
     agreement: bool = False
-    colours: bool = False
 
     def __post_init__(self) -> None:
         for name in ("feature_channels", "num_classes", "reduced_channels"):
@@ -71,24 +66,14 @@ class FieldShape:
             raise ValueError(f"hidden must be 1 to {_MOST_LAYERS} sizes of layers")
         for units in self.hidden:
             _check_integer("hidden", units, 1, _MOST_CHANNELS)
-        for name in ("unfold", "ensemble", "relative", "cell", "per_class", "agreement", "colours"):
+        for name in ("unfold", "ensemble", "relative", "cell", "per_class", "agreement"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false")
 
     @property
     def code_channels(self) -> int:
         """Inputs from the latent codes."""
-        return self.cell_channels * (9 if self.unfold else 1)
-
-    @property
-    def cell_channels(self) -> int:
-        """Inputs from one latent cell: its code, and the mean colour behind it."""
-        return self.reduced_channels + self.colour_channels
-
-    @property
-    def colour_channels(self) -> int:
-        """Inputs from the colour of a point."""
-        return 3 if self.colours else 0
+        return self.reduced_channels * (9 if self.unfold else 1)
 
     @property
     def axis_channels(self) -> int:
@@ -102,10 +87,9 @@ class FieldShape:
 
     @property
     def input_channels(self) -> int:
-        """Inputs of the perceptron: codes, maps, colour, place along y, along x, cell."""
+        """Inputs of the perceptron: codes, interpolated maps, place along y, along x, cell."""
         cell = 2 if self.cell else 0
-        others = self.map_channels + self.colour_channels + 2 * self.axis_channels
-        return self.code_channels + others + cell
+        return self.code_channels + self.map_channels + 2 * self.axis_channels + cell
 
     @property
     def outputs(self) -> int:
@@ -140,9 +124,6 @@ class FieldInput:
         probabilities_cover_hw_px: how many pixels the probabilities span.
         agreement: of several looks, see `Prediction`, on the grid of the probabilities, float
             [B, 1, h2, w2]; None: there was one look, which agrees with itself.
-        colours: of the pixels, see `normalised_colours`, float [B, 3, H, W]; None where the field
-            reads none, or is told the colours of its points.
-        cell_colours: means of the colours over the cells of the features, float [B, 3, h, w].
     """
 
     features: Tensor
@@ -150,8 +131,6 @@ class FieldInput:
     probabilities: Tensor
     probabilities_cover_hw_px: tuple[float, float]
     agreement: Tensor | None = None
-    colours: Tensor | None = None
-    cell_colours: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,7 +227,6 @@ class ImplicitRectifier(nn.Module):
         given: FieldInput,
         coordinates_yx_px: Tensor,
         cell_hw_px: tuple[float, float] = (1.0, 1.0),
-        colours: Tensor | None = None,
     ) -> Tensor:
         """Logits at points, float [B, Q], or [B, Q, K] with `per_class`.
 
@@ -256,31 +234,27 @@ class ImplicitRectifier(nn.Module):
             given: of B images.
             coordinates_yx_px: float [B, Q, 2].
             cell_hw_px: size of the queried pixels; read only with `cell`.
-            colours: of the points, float [B, Q, 3]; None takes those of `given`.
 
         Raises:
             ValueError: shapes do not fit, or a value is not finite.
         """
-        return self.at(self.codes(given), given, coordinates_yx_px, cell_hw_px, colours)
+        return self.at(self.codes(given), given, coordinates_yx_px, cell_hw_px)
 
     def codes(self, given: FieldInput) -> Tensor:
-        """Latent codes of the images, float [B, cell_channels, h, w].
+        """Latent codes of the images, float [B, reduced_channels, h, w].
 
         Raises:
             ValueError: `given` does not fit the field, or a value is not finite.
         """
         self.check(given)
-        return self.reduced(given.features, given.cell_colours)
+        return self.reduced(given.features)
 
-    def reduced(self, features: Tensor, cell_colours: Tensor | None) -> Tensor:
+    def reduced(self, features: Tensor) -> Tensor:
         """Codes of features [B, C, h, w] that were checked, or of some of their rows."""
         values = features.detach().to(self.reduce.weight)
         normal = (values - self.feature_mean[:, None, None]) / self.feature_scale[:, None, None]
         reduced: Tensor = self.reduce(normal)
-        if not self.shape.colours:
-            return reduced
-        assert cell_colours is not None
-        return torch.cat([reduced, cell_colours.to(reduced)], 1)
+        return reduced
 
     def at(
         self,
@@ -288,7 +262,6 @@ class ImplicitRectifier(nn.Module):
         given: FieldInput,
         coordinates_yx_px: Tensor,
         cell_hw_px: tuple[float, float] = (1.0, 1.0),
-        colours: Tensor | None = None,
     ) -> Tensor:
         """The same as `forward` with the codes already made."""
         if coordinates_yx_px.ndim != 3 or coordinates_yx_px.shape[::2] != (len(codes), 2):
@@ -304,11 +277,6 @@ class ImplicitRectifier(nn.Module):
         )
         padded = F.pad(codes, (1, 1, 1, 1)).permute(0, 2, 3, 1)
         maps = self._maps_at(given, coordinates_yx_px)
-        if self.shape.colours:
-            if colours is None:
-                assert given.colours is not None
-                colours = at_points(given.colours, coordinates_yx_px)
-            maps = torch.cat([maps, colours.to(maps)], -1)
         sizes = self.cell_inputs(given, cell_hw_px).expand(*maps.shape[:2], -1)
         answer = codes.new_zeros(())
         for i in range(y.index.shape[-1]):
@@ -411,12 +379,6 @@ class ImplicitRectifier(nn.Module):
             wanted_shape = given.probabilities[:, :1].shape
             if given.agreement.shape != wanted_shape or not bool(given.agreement.isfinite().all()):
                 raise ValueError("agreement must be finite, one map on the grid of probabilities")
-        if self.shape.colours and (
-            given.cell_colours is None
-            or given.cell_colours.shape[2:] != given.features.shape[2:]
-            or not bool(given.cell_colours.isfinite().all())
-        ):
-            raise ValueError("the field reads colours: finite means of the cells of the features")
         covers_px = (*given.features_cover_hw_px, *given.probabilities_cover_hw_px)
         if not all(math.isfinite(side) and side > 0 for side in covers_px):
             raise ValueError("a map must cover more than 0 pixels, and finitely many")

@@ -18,7 +18,6 @@ from models.errors import ModelRefused
 from models.prediction_detail import CELL_PX, PredictionDetail
 from models.rectification.auxiliary import AuxiliaryHead
 from models.rectification.calibration import PlattScaling
-from models.rectification.colours import cell_means, normalised_colours
 from models.rectification.field import FieldInput, FieldShape, ImplicitRectifier
 from models.segmentation.base import SegmentationModel
 
@@ -147,8 +146,7 @@ class Rectifier:
 def field_input(detail: PredictionDetail) -> FieldInput:
     """What a field reads of one image, B = 1.
 
-    A model that gives no features is read by the logarithms of its class probabilities. There are
-    colours if the image is at hand.
+    A model that gives no features is read by the logarithms of its class probabilities.
     """
     probabilities = torch.from_numpy(detail.probabilities.astype(np.float32))[None]
     cells_hw = probabilities.shape[2:]
@@ -160,14 +158,7 @@ def field_input(detail: PredictionDetail) -> FieldInput:
     agreement = None
     if detail.agreement is not None:
         agreement = torch.from_numpy(detail.agreement.astype(np.float32))[None, None]
-    colours = means = None
-    if detail.image is not None:
-        colours = normalised_colours(detail.image)
-        height, width = features.shape[2:]
-        means = cell_means(colours, (height, width), features_cover_hw_px)
-    return FieldInput(
-        features, features_cover_hw_px, probabilities, cover_hw_px, agreement, colours, means
-    )
+    return FieldInput(features, features_cover_hw_px, probabilities, cover_hw_px, agreement)
 
 
 def log_probabilities(probabilities: Tensor) -> Tensor:

@@ -14,8 +14,10 @@ from models.rectification.calibration import LEAST_AGREEMENT, log_odds
 from models.rectification.config import RectifyConfig
 from models.rectification.dense import dense_logits
 from models.rectification.field import FieldInput
+from models.rectification.guided import Guide
 from models.rectification.mixture import rectified_label
 from models.rectification.rectifier import Rectifier, field_input
+from models.rectification.sampling import near_edges
 
 _PIXELS_AT_ONCE = 1 << 18
 
@@ -25,7 +27,8 @@ def rectify(prediction: Prediction, rectifier: Rectifier, config: RectifyConfig)
     """The prediction with rectified classes, and with reliabilities in place of max-softmax.
 
     With r the reliability of the predicted class, p the model's probabilities and b the second
-    opinion, the class becomes the argmax of r p + (1 - r) b. c is r where the class stays, and the
+    opinion, the class becomes the argmax of r p + (1 - r) b; near edges of the label p and b are
+    read as the colours of the image guide. c is r where the class stays, and the
     mixture's probability of the new class where it changes.
 
     Args:
@@ -50,6 +53,12 @@ def rectify(prediction: Prediction, rectifier: Rectifier, config: RectifyConfig)
     if config.relabel and rectifier.auxiliary is not None:
         opinion = rectifier.auxiliary(given.features)
         label, certainty = relabelled(prediction, given, opinion, reliability)
+        if config.edges == "guided" and detail.image is not None:
+            near = near_edges(torch.from_numpy(prediction.label)[None], config.band_px)[0]
+            guide = Guide.of(detail.image)
+            relabel_guided(
+                prediction, given, opinion, reliability, near.numpy(), guide, label, certainty
+            )
         mixed = _mixed(given, opinion, reliability)
     return replace(
         prediction, label=label, p_max=certainty, predicted=prediction.label, mixed=mixed
@@ -117,6 +126,41 @@ def relabelled(
         label.ravel()[part[changed]] = winner.numpy()[changed]
         certainty.ravel()[part[changed]] = highest.clamp(max=1).numpy()[changed]
     return label, certainty
+
+
+def relabel_guided(
+    prediction: Prediction,
+    given: FieldInput,
+    opinion: Tensor,
+    reliability: npt.NDArray[np.float32],
+    where: npt.NDArray[np.bool_],
+    guide: Guide,
+    label: npt.NDArray[np.uint8],
+    certainty: npt.NDArray[np.float32],
+) -> None:
+    """Writes into `label` and `certainty` what `relabelled` gives, read as the guide says.
+
+    Args:
+        prediction, given, opinion, reliability: as for `relabelled`.
+        where: the pixels that are written, bool (H, W).
+        guide: of the image.
+        label, certainty: (H, W); changed.
+    """
+    pixels = np.flatnonzero(where)
+    width = where.shape[1]
+    for first in range(0, len(pixels), _PIXELS_AT_ONCE):
+        part = pixels[first : first + _PIXELS_AT_ONCE]
+        at = torch.from_numpy(part // width), torch.from_numpy(part % width)
+        p = guide.read(given.probabilities, given.probabilities_cover_hw_px, at)
+        b = guide.read(opinion, given.features_cover_hw_px, at)
+        trust = torch.from_numpy(reliability.ravel()[part])
+        highest, winner = rectified_label(trust, p, b).max(1)
+        classes = winner.numpy().astype(np.uint8)
+        changed = classes != prediction.label.ravel()[part]
+        label.ravel()[part] = classes
+        certainty.ravel()[part] = np.where(
+            changed, highest.clamp(max=1).numpy(), reliability.ravel()[part]
+        )
 
 
 def _mixed(

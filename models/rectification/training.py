@@ -89,8 +89,7 @@ class FieldInTraining(nn.Module):
         """Logits of r at the points of a view, float [Q], before calibration."""
         points = torch.from_numpy(view.points_yx_px)[None]
         odds = torch.from_numpy(log_odds(view.p_max))
-        colours = None if view.colours is None else torch.from_numpy(view.colours)[None]
-        found: Tensor = self.field(_floats(view.given), points, colours=colours)[0]
+        found: Tensor = self.field(_floats(view.given), points)[0]
         if self.field.shape.per_class:
             own = torch.from_numpy(view.predicted.astype(np.int64))[:, None]
             found = found.gather(1, own)[:, 0]
@@ -184,6 +183,4 @@ def _floats(given: FieldInput) -> FieldInput:
         given.probabilities.float(),
         given.probabilities_cover_hw_px,
         None if given.agreement is None else given.agreement.float(),
-        None,
-        None if given.cell_colours is None else given.cell_colours.float(),
     )

@@ -26,7 +26,6 @@ class LabelledView:
         agreement: of several looks, see `Prediction`; of a single one `p_max`, float32 (Q,).
         predicted, true: classes there, uint8 (Q,).
         image: number of the image, in the order given.
-        colours: of the points, see `FieldInput`, float32 (Q, 3); None if not at hand.
         trust: how probably the predicted class is right, float32 (Q,), where the true one is not
             known and `true` is a guess; None where it is.
         anchors: whether r is learnt here; else the second opinion alone is.
@@ -42,7 +41,6 @@ class LabelledView:
     image: int
     trust: npt.NDArray[np.float32] | None = None
     anchors: bool = True
-    colours: npt.NDArray[np.float32] | None = None
 
     @property
     def expected(self) -> npt.NDArray[np.float32]:
@@ -57,8 +55,7 @@ class LabelledView:
 
     @property
     def nbytes(self) -> int:
-        given = self.given
-        maps = (given.features, given.probabilities, given.agreement, given.cell_colours)
+        maps = (self.given.features, self.given.probabilities, self.given.agreement)
         return sum(m.nbytes for m in maps if m is not None) + self.points_yx_px.nbytes
 
     def take(self, rows: npt.NDArray[np.integer]) -> "LabelledView":
@@ -74,7 +71,6 @@ class LabelledView:
             self.image,
             None if self.trust is None else self.trust[rows],
             self.anchors,
-            None if self.colours is None else self.colours[rows],
         )
 
 
@@ -111,12 +107,7 @@ def labelled_view(
         whole.probabilities.half(),
         whole.probabilities_cover_hw_px,
         None if whole.agreement is None else whole.agreement.half(),
-        None,  # of the image alone the colours of the points are kept
-        None if whole.cell_colours is None else whole.cell_colours.half(),
     )
-    colours = None
-    if whole.colours is not None:
-        colours = at_points(whole.colours, drawn)[0].numpy()
     view = LabelledView(
         given,
         drawn[0].numpy(),
@@ -127,6 +118,5 @@ def labelled_view(
         values(truth),
         image,
         None if trust is None else values(trust),
-        colours=colours,
     )
     return view.take(np.flatnonzero(view.true != IGNORE_LABEL))

@@ -34,7 +34,7 @@ def test_round_trip_through_json():
             "batch_size": 4,
             "precision": "bfloat16",
         },
-        "rectify": {"mode": "coarse", "band_px": 3, "relabel": False},
+        "rectify": {"mode": "coarse", "band_px": 3, "relabel": False, "edges": "bilinear"},
         "select": {
             "mode": "global",
             "keep_fraction": 0.5,
@@ -74,7 +74,7 @@ def test_round_trip_through_json():
     assert json.loads(json.dumps(config.to_dict())) == data
     assert PipelineConfig.from_dict(config.to_dict()) == config
     assert config.select == SelectConfig("global", 0.5, (0.5, 0.25), "image")
-    assert config.rectify == RectifyConfig("coarse", 3, relabel=False)
+    assert config.rectify == RectifyConfig("coarse", 3, relabel=False, edges="bilinear")
     assert config.stages == STAGES
     assert PipelineConfig.from_dict(PipelineConfig().to_dict()) == PipelineConfig()
 

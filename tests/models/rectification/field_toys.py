@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.rectification.colours import cell_means
 from models.rectification.field import FieldInput, FieldShape, ImplicitRectifier
 
 # The ways a field differs from the default, smaller in all else.
@@ -19,8 +18,6 @@ SWITCHES: list[dict[str, Any]] = [
     {"per_class": True},
     {"hidden": (8,)},
     {"agreement": True},
-    {"colours": True},
-    {"colours": True, "unfold": False, "per_class": True},
     {"relative": False, "ensemble": False, "unfold": False, "fourier_octaves": 2},
 ]
 
@@ -45,19 +42,12 @@ def random_input(
     coarse_hw: tuple[int, int] = (3, 2),
     coarse_cover_hw_px: tuple[float, float] = (12.0, 8.0),
     agreement: bool = False,
-    colours_hw: tuple[int, int] | None = None,
 ) -> FieldInput:
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(images, 5, *cells_hw, generator=generator)
     scores = 2 * torch.randn(images, 3, *coarse_hw, generator=generator)
     agreed = torch.rand(images, 1, *coarse_hw, generator=generator) if agreement else None
-    colours = means = None
-    if colours_hw is not None:
-        colours = torch.randn(images, 3, *colours_hw, generator=generator)
-        means = cell_means(colours, cells_hw, cover_hw_px)
-    return FieldInput(
-        features, cover_hw_px, scores.softmax(1), coarse_cover_hw_px, agreed, colours, means
-    )
+    return FieldInput(features, cover_hw_px, scores.softmax(1), coarse_cover_hw_px, agreed)
 
 
 def centres(height: int, width: int, images: int = 1) -> Tensor:

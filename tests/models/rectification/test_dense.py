@@ -29,8 +29,7 @@ def naive_logits(
 def test_every_ablation_equals_the_naive_field(switches):
     field = small_field(**switches)
     agreement = field.shape.agreement
-    colours_hw = (24, 40) if field.shape.colours else None
-    given = random_input((5, 7), (24.0, 41.5), images=2, agreement=agreement, colours_hw=colours_hw)
+    given = random_input((5, 7), (24.0, 41.5), images=2, agreement=agreement)
     torch.testing.assert_close(
         dense_logits(field, given, (24, 40)),
         naive_logits(field, given, (24, 40)),
@@ -123,23 +122,6 @@ def test_coarse_is_exact_near_edges_and_close_elsewhere(per_class, tile_values, 
     torch.testing.assert_close(coarse[..., near], exact[..., near], rtol=0, atol=1e-6)
     assert (coarse - exact)[..., ~near].abs().max() > 1e-4
     assert (coarse.sigmoid() - exact.sigmoid()).abs().mean() < 0.02
-
-
-def test_coarse_reads_colours_near_edges_too():
-    field = small_field(colours=True)
-    given = random_input((3, 5), (24.0, 40.0), colours_hw=(24, 40))
-    exact = dense_logits(field, given, (24, 40))
-    coarse = dense_logits(field, given, (24, 40), mode="coarse", label=LABEL, band_px=40)
-    torch.testing.assert_close(coarse, exact, rtol=0, atol=1e-6)
-
-
-def test_a_field_that_reads_colours_wants_them():
-    field, given = small_field(colours=True), random_input((3, 5), (24.0, 40.0))
-    with pytest.raises(ValueError, match="the field reads colours"):
-        dense_logits(field, given, (24, 40))
-    means = torch.zeros(1, 3, 3, 5)
-    with pytest.raises(ValueError, match="the image has none"):
-        dense_logits(field, replace(given, cell_colours=means), (24, 40))
 
 
 def test_coarse_takes_sizes_that_are_no_multiple_of_its_cells():

@@ -56,22 +56,11 @@ def test_agreement_is_read_and_that_of_a_single_look_is_its_confidence():
 @pytest.mark.parametrize("switches", SWITCHES)
 def test_every_ablation_answers_a_probability(switches):
     field = small_field(**switches)
-    given = random_input((3, 4), (12.0, 16.0), images=2, colours_hw=(12, 16))
+    given = random_input((3, 4), (12.0, 16.0), images=2)
     logits = field(given, centres(12, 16, images=2))
     assert logits.shape == ((2, 192, 3) if field.shape.per_class else (2, 192))
     reliability = logits.sigmoid()
     assert ((reliability > 0) & (reliability < 1)).all()
-
-
-def test_colours_are_told_or_read_from_the_image():
-    field = small_field(colours=True)
-    given = random_input((3, 4), (12.0, 16.0), colours_hw=(12, 16))
-    points = torch.tensor([[[0.2, 0.9], [5.5, 7.0], [11.9, 15.1]]])
-    read = field(given, points)
-    assert given.colours is not None
-    told = given.colours[0][:, [0, 5, 11], [0, 7, 15]].T[None]
-    assert torch.equal(field(replace(given, colours=None), points, colours=told), read)
-    assert not torch.equal(field(given, points, colours=told + 1), read)
 
 
 def test_a_new_field_believes_nine_labels_of_ten():

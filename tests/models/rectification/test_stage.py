@@ -45,6 +45,29 @@ def test_a_label_not_trusted_becomes_what_the_second_opinion_says():
     assert found.p_max == pytest.approx(0.76, abs=1e-3)
 
 
+def test_near_edges_colours_say_where_the_class_changes():
+    # Three cells of 4 px along a row: surely ground, in doubt, surely thing; the image changes at
+    # column 6, the prediction at column 4.
+    p_thing = np.array([[0.02, 0.5, 0.98]], np.float16)
+    probabilities = np.stack([1 - p_thing, p_thing])
+    image = np.zeros((4, 12, 3), np.uint8)
+    image[:, 6:] = 200
+    detail = PredictionDetail(
+        probabilities, np.zeros((3, 1, 3), np.float16), (4.0, 12.0), image=image
+    )
+    label = np.zeros((4, 12), np.uint8)
+    label[:, 4:] = 1
+    before = Prediction(label, np.full((4, 12), 0.6, np.float32), 12, detail)
+    trusting = doubtful_everywhere(NAMES, 3, 0.95)
+    found = rectify(before, trusting, RectifyConfig())
+    assert found.label[0].tolist() == [0] * 6 + [1] * 6
+    assert found.p_max[0, 8:] == pytest.approx(0.95, abs=1e-5)
+    kept = rectify(before, trusting, RectifyConfig(edges="bilinear"))
+    np.testing.assert_array_equal(kept.label, label)
+    without_image = replace(before, detail=replace(detail, image=None))
+    np.testing.assert_array_equal(rectify(without_image, trusting, RectifyConfig()).label, label)
+
+
 def test_without_relabelling_only_the_confidence_changes():
     rectifier = doubtful_everywhere(NAMES, 3, 0.3)
     found = rectify(prediction(), rectifier, RectifyConfig(relabel=False))
