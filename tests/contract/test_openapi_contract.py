@@ -51,7 +51,7 @@ def test_generated_requests(service: tuple[str, str], tmp_path: Path) -> None:
             "run",
             f"{url}/openapi.json",
             f"--header=Authorization: Bearer {key}",
-            "--max-examples=5",
+            "--max-examples=3",
             "--request-timeout=30",
             "--seed=1",
             "--no-color",

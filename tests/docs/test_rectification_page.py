@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from pydantic import TypeAdapter
 
 from api_schemas.jobs import JobCreate
@@ -13,6 +14,7 @@ from tests.docs.source_block import ROOT, facts_after
 PAGE = (ROOT / "docs" / "rectification.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_command_makes_a_version_with_a_rectifier(tmp_path: Path) -> None:
     assert facts_after(PAGE, tmp_path)["has_rectifier"] is True
 

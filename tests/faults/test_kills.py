@@ -97,6 +97,7 @@ def test_a_hanging_worker_is_killed(running: Running, reference: Reference) -> N
     check_whole(running, job_id, reference)
 
 
+@pytest.mark.slow
 def test_an_idle_worker_that_hangs_is_killed(running: Running, reference: Reference) -> None:
     """It may have been stopped in the middle of a transaction, and then nobody else can write."""
     job_id = running.submit(reference.files, seed=next(SEEDS))

@@ -80,7 +80,14 @@ def nothing_is_left(running: Running) -> Iterator[None]:
     wait_until(lambda: not running.processes(TRAINER), 20, "no process trains any more")
 
 
-@pytest.mark.parametrize("marker", [TRAINER, "workers.training_child", "--queue training"])
+@pytest.mark.parametrize(
+    "marker",
+    [
+        TRAINER,
+        "workers.training_child",
+        pytest.param("--queue training", marks=pytest.mark.slow),
+    ],
+)
 def test_kill_9_of_a_process(trainings: Trainings, calm: str, marker: str) -> None:
     job_id = trainings.start(hold_at=15)
     trainings.wait_for_step(job_id, 15)
@@ -127,6 +134,7 @@ def test_a_cancel_ends_it_within_ten_seconds(trainings: Trainings, orders: dict[
     wait_until(lambda: not _run_folder(running, job_id).exists(), 10, "its folder is gone")
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_told_to_stop_leaves_a_checkpoint(trainings: Trainings, calm: str) -> None:
     running = trainings.running
     job_id = trainings.start(hold_at=15)
@@ -154,6 +162,7 @@ def test_labels_wait_for_a_training(trainings: Trainings) -> None:
     assert running.wait_done(labelling)["status"] == "succeeded"
 
 
+@pytest.mark.slow
 def test_a_frozen_supervisor_is_replaced(trainings: Trainings, calm: str) -> None:
     """Its process goes with it: two never train in one folder."""
     running = trainings.running
