@@ -166,7 +166,7 @@ class ExportReport(BaseModel):
 
     labels: int = Field(description="Labels that get in")
     left_out: dict[str, int] = Field(
-        description="Labels that do not, by reason: `low-quality`, `low-coverage`, "
+        description="Labels that do not, by reason: `low-quality`, `low-coverage`, `rejected`, "
         "`not-reviewed`, `without-the-classes`, `other-classes`, `no-label`"
     )
     losses: list[ExportLoss]

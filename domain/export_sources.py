@@ -6,14 +6,14 @@ an image set only jobs count that are older than the export.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from api_schemas.exports import ExportFilters, ExportSource
 from api_schemas.problems import FieldProblem, NotFound, StateConflict, ValidationProblem
-from domain import job_states, jobs, label_sets
+from domain import job_states, jobs, label_sets, reviews
 from domain.label_selection import LEAST_SHARE
 from domain.models import reference_of
 from storage.catalog import exports, image_sets
@@ -134,8 +134,10 @@ def walk(
                 after, rows = _of_label_set(session, source.label_set, after)
             elif source.image_set is not None:
                 after, rows = _of_image_set(session, source.image_set, after, before_job)
+                rows = _reviewed(session, rows, names)
             else:
                 after, rows = _of_job(session, source.job or "", after)
+                rows = _reviewed(session, rows, names)
         if not rows:
             return
         yield [judge.judge(row) for row in rows]
@@ -147,6 +149,23 @@ class _Row:
     image_digest: str | None
     label: LabelRow | None = None
     annotation_key: str | None = None
+    reviewed: bool = False
+    rejected: bool = False
+
+
+def _reviewed(session: Session, rows: list[_Row], class_names: list[str]) -> list[_Row]:
+    """Return the rows with what people stand behind in place of what jobs made of an image."""
+    digests = sorted({row.image_digest for row in rows if row.image_digest})
+    verdicts = reviews.verdicts(session, digests, class_names)
+    found = []
+    for row in rows:
+        verdict = verdicts.get(row.image_digest or "")
+        if verdict is not None and verdict.best is not None:
+            row = replace(row, label=verdict.best, reviewed=True)
+        elif verdict is not None and row.label and row.label.id in verdict.rejected:
+            row = replace(row, rejected=True)
+        found.append(row)
+    return found
 
 
 def _of_job(session: Session, job_id: str, after: int) -> tuple[int, list[_Row]]:
@@ -158,7 +177,8 @@ def _of_job(session: Session, job_id: str, after: int) -> tuple[int, list[_Row]]
 def _of_label_set(session: Session, label_set_id: str, after: int) -> tuple[int, list[_Row]]:
     page = label_set_rows.list_entries(session, label_set_id, after_position=after, limit=PAGE_ROWS)
     rows = [
-        _Row(e.row.external_id, e.row.image_digest, e.label, e.row.annotation_key) for e in page
+        _Row(e.row.external_id, e.row.image_digest, e.label, e.row.annotation_key, e.row.reviewed)
+        for e in page
     ]
     return (page[-1].row.position if page else after), rows
 
@@ -197,7 +217,7 @@ class _Judge:
         label = row.label
         if label is None:
             return LeftOut("no-label")
-        reason = self._against(label)
+        reason = self._against(row, label)
         if reason is not None:
             return LeftOut(reason)
         return ExportedLabel(
@@ -208,23 +228,29 @@ class _Judge:
             label_id=label.id,
             quality=label.quality,
             coverage=label.coverage,
+            reviewed=row.reviewed,
         )
 
-    def _against(self, label: LabelRow) -> str | None:
+    def _against(self, row: _Row, label: LabelRow) -> str | None:
         """Return why a label does not get in."""
         filters = self._filters
-        if filters.reviewed_only:
+        if row.rejected:
+            return "rejected"
+        if filters.reviewed_only and not row.reviewed:
             return "not-reviewed"
         if not self._has_same_classes(label.model_version_id):
             return "other-classes"
-        least = filters.min_quality
-        if least is not None and (label.quality is None or label.quality < least):
-            return "low-quality"
-        if label.coverage < filters.min_coverage:
-            return "low-coverage"
+        if not row.reviewed and (reason := self._too_poor(label)):
+            return reason
         if self._wanted is not None and not self._shows_wanted(label):
             return "without-the-classes"
         return None
+
+    def _too_poor(self, label: LabelRow) -> str | None:
+        least = self._filters.min_quality
+        if least is not None and (label.quality is None or label.quality < least):
+            return "low-quality"
+        return "low-coverage" if label.coverage < self._filters.min_coverage else None
 
     def _shows_wanted(self, label: LabelRow) -> bool:
         least = max(1.0, LEAST_SHARE * label.width_px * label.height_px)

@@ -58,10 +58,8 @@ LastEventId = Annotated[
 
 @router.get(
     "/exports/{job_id}/events",
-    summary="What happens to an export, as it happens",
     response_class=Response,
-    responses={204: {"description": "The export is done and you have its last event"}},
-    tags=["exports"],
+    include_in_schema=False,  # an export is a job: this is the address that `Link` names
 )
 @router.get(
     "/jobs/{job_id}/events",

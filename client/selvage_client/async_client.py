@@ -13,6 +13,7 @@ from selvage_client.downloads import DownloadReport, Fetch, plan_download, write
 from selvage_client.gathering import all_or_first_error
 from selvage_client.resources.campaigns import AsyncCampaigns
 from selvage_client.resources.connections import AsyncConnections
+from selvage_client.resources.exports import AsyncExports
 from selvage_client.resources.images import AsyncImages
 from selvage_client.resources.jobs import AsyncJobs
 from selvage_client.resources.keys import AsyncKeys
@@ -54,6 +55,7 @@ class AsyncSelvage(AsyncImages, AsyncModels, AsyncJobs, AsyncLabels, AsyncInstal
         self.connections = AsyncConnections(self._transport)
         self.keys = AsyncKeys(self._transport)
         self.label_sets = AsyncLabelSets(self._transport)
+        self.exports = AsyncExports(self._transport)
         self.ontologies = AsyncOntologies(self._transport)
         self.pipelines = AsyncPipelines(self._transport)
         self.reviews = AsyncReviews(self._transport)

@@ -12,6 +12,7 @@ import httpx
 from selvage_client.downloads import DownloadReport, Fetch, plan_download, write_atomically
 from selvage_client.resources.campaigns import Campaigns
 from selvage_client.resources.connections import Connections
+from selvage_client.resources.exports import Exports
 from selvage_client.resources.images import Images
 from selvage_client.resources.jobs import Jobs
 from selvage_client.resources.keys import Keys
@@ -48,6 +49,7 @@ class Selvage(Images, Models, Jobs, Labels, Installation):
         connections: places outside, with credentials.
         keys: API keys.
         label_sets: frozen selections of labels.
+        exports: labels in the format of a tool.
         ontologies: classes, for Label Studio and CVAT as well.
         pipelines: configurations with a name.
         reviews: labels that wait for a look, and decisions on them.
@@ -73,6 +75,7 @@ class Selvage(Images, Models, Jobs, Labels, Installation):
         self.connections = Connections(self._transport)
         self.keys = Keys(self._transport)
         self.label_sets = LabelSets(self._transport)
+        self.exports = Exports(self._transport)
         self.ontologies = Ontologies(self._transport)
         self.pipelines = Pipelines(self._transport)
         self.reviews = Reviews(self._transport)

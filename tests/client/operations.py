@@ -8,6 +8,7 @@ Operation = tuple[str, str]
 
 IMAGE = [("a.png", b"pixels")]
 URLS = {"type": "urls", "urls": ["https://data.example.com/a.png"]}
+SOURCE = {"job": "job_01J9Z3N6V1QG8T2B4C5D6E7F8G"}
 GENERATE = {"type": "generate", "image_set": "set_01J9Z3N6V1QG8T2B4C5D6E7F8G", "model": "demo"}
 
 # For probes and for Prometheus, by the address and without a key.
@@ -77,6 +78,13 @@ BY_OPERATION: dict[Operation, Ask] = {
     ("GET", "/v1/label-sets/{label_set_id}"): lambda c: c.label_sets.get("x"),
     ("GET", "/v1/label-sets/{label_set_id}/entries"): lambda c: c.label_sets.entries("x"),
     ("DELETE", "/v1/label-sets/{label_set_id}"): lambda c: c.label_sets.delete("x"),
+    ("POST", "/v1/exports"): lambda c: c.exports.create("coco", SOURCE),
+    ("POST", "/v1/exports:validate"): lambda c: c.exports.validate("coco", SOURCE),
+    ("GET", "/v1/exports"): lambda c: c.exports.list(),
+    ("GET", "/v1/exports/{export_id}"): lambda c: c.exports.get("x"),
+    ("GET", "/v1/exports/{export_id}/file"): lambda c: c.exports.content("x"),
+    ("POST", "/v1/exports/{export_id}:cancel"): lambda c: c.exports.cancel("x"),
+    ("DELETE", "/v1/exports/{export_id}"): lambda c: c.exports.delete("x"),
     ("POST", "/v1/webhook-endpoints"): lambda c: c.webhooks.create("x", "https://example.com/"),
     ("GET", "/v1/webhook-endpoints"): lambda c: c.webhooks.list(),
     ("GET", "/v1/webhook-endpoints/{reference}"): lambda c: c.webhooks.get("x"),

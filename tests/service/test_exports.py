@@ -148,6 +148,25 @@ class TestExports:
         )
         assert nobody["error"]["code"] == "nothing-to-export"
 
+    def test_what_people_decided(self, tiny_site: Installation) -> None:
+        job = labelled(tiny_site)["job"]["id"]
+        items = tiny_site.client.get(f"/v1/jobs/{job}/items").json()["items"]
+        accepted, rejected, corrected = (item["label_id"] for item in items)
+        for label, decision in ((accepted, "accept"), (rejected, "reject")):
+            address = f"/v1/labels/{label}:review"
+            answer = tiny_site.client.post(address, json={"decision": decision})
+            assert answer.status_code < 300, answer.text
+        mask = np.full((24, 32), 2, np.uint8)
+        files = {"file": ("mask.png", index_png(mask))}
+        tiny_site.client.post(f"/v1/labels/{corrected}:review", files=files)
+        for source in ({"job": job}, {"image_set": get_job(tiny_site, job)["image_set"]}):
+            filters = {"reviewed_only": True, "min_quality": 1.0}
+            export = exported(tiny_site, source, "mask-png", filters=filters)
+            assert export["report"]["left_out"] == {"rejected": 1}
+            archive = archive_of(tiny_site, export)
+            np.testing.assert_array_equal(pixels(archive, "labels/2.png"), mask)
+            assert "labels/night/0.png" in archive.namelist()
+
     def test_filters(self, tiny_site: Installation) -> None:
         job = labelled(tiny_site)["job"]["id"]
         items = tiny_site.client.get(f"/v1/jobs/{job}/items").json()["items"]

@@ -52,7 +52,6 @@ OPERATIONS = {
     "GET /v1/exports",
     "GET /v1/exports/{export_id}",
     "GET /v1/exports/{export_id}/file",
-    "GET /v1/exports/{job_id}/events",
     "POST /v1/exports/{export_id}:cancel",
     "DELETE /v1/exports/{export_id}",
     "POST /v1/label-sets", "GET /v1/label-sets", "GET /v1/label-sets/{label_set_id}",

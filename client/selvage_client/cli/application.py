@@ -7,6 +7,7 @@ import typer
 from selvage_client.cli import (
     campaigns,
     connections,
+    exports,
     image_sets,
     jobs,
     label,
@@ -48,6 +49,8 @@ def build_app() -> typer.Typer:
     app.add_typer(image_sets.group(), name="image-sets")
     app.add_typer(campaigns.group(), name="campaign")
     app.add_typer(label_sets.group(), name="label-sets")
+    exports.register(app)
+    app.add_typer(exports.group(), name="exports")
     app.add_typer(connections.group(), name="connections")
     app.add_typer(pipelines.group(), name="pipelines")
     app.add_typer(reviews.group(), name="review")

@@ -34,6 +34,14 @@ def upload_bar() -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
+def file_bar() -> Iterator[Callable[[int, int], None]]:
+    """Yield a callback of (bytes there, bytes in all)."""
+    columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with _counting_bar("Fetching", *columns) as on_bytes:
+        yield on_bytes
+
+
+@contextmanager
 def download_bar() -> Iterator[Callable[[int, int], None]]:
     """Yield a callback of (files there, files in all)."""
     columns = (MofNCompleteColumn(), TimeRemainingColumn())
