@@ -131,7 +131,15 @@ def authenticate(session: Session, secret: str) -> tuple[ApiKeyRow, bool]:
     found = api_keys.find_by_hash(session, wanted)
     if found is None or not hmac.compare_digest(found[0].secret_sha256, wanted):
         raise Unauthenticated("This API key is not known here. Check that it is complete.")
-    row, now = found
+    return check(*found)
+
+
+def check(row: ApiKeyRow, now: float) -> tuple[ApiKeyRow, bool]:
+    """Return the row, and whether its last use should be noted.
+
+    Raises:
+        Unauthenticated: the key is not valid any more.
+    """
     if row.revoked_at is not None:
         raise Unauthenticated(f"The API key {row.id} was revoked. Ask for a new one.")
     if row.expires_at is not None and row.expires_at <= now:

@@ -84,6 +84,26 @@ def decompress(counts: str) -> npt.NDArray[np.int64]:
     return runs
 
 
+def mask_pixels(counts: str, size: int) -> npt.NDArray[np.int64]:
+    """Return the pixels of a mask as positions in column order.
+
+    Args:
+        counts: COCO's ASCII string.
+        size: height × width of the mask.
+
+    Raises:
+        ValueError: not such a string, or of another size.
+    """
+    runs = decompress(counts)
+    ends = np.cumsum(runs)
+    if (runs < 0).any() or ends[-1] != size:
+        raise ValueError(f"the runs do not add up to {size} pixels")
+    firsts, lengths = (ends - runs)[1::2], runs[1::2]
+    offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    pixels: npt.NDArray[np.int64] = np.repeat(firsts, lengths) + offsets
+    return pixels
+
+
 def encode_mask(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
     """Return COCO's `segmentation` of a mask, bool `(H, W)`: `size` and compressed `counts`."""
     return {"size": list(mask.shape), "counts": compress(run_lengths(mask))}

@@ -28,13 +28,18 @@ class Rule:
 
 # The first rule that applies decides.
 RULES: Final = (
-    Rule(_SAFE, r"/healthz|/readyz|/openapi\.json|/docs", OPEN),
+    Rule(_SAFE, r"/healthz|/readyz|/openapi\.json|/docs|/assets/[^/]*", OPEN),
+    Rule("GET, HEAD, POST", r"/sign-(in|out)", OPEN),
     Rule(_ANY, r"/v1/(api-keys|connections|webhook-endpoints)([/:].*)?", "admin"),
     Rule("POST, PATCH, PUT, DELETE", r"/v1/(models|campaigns)([/:].*)?", "train"),
     Rule(_SAFE, r".*", "read"),
     Rule(_ANY, r".*", "write"),
 )
 METRICS_PATH: Final = "/metrics"  # open on loopback: there Prometheus runs beside the service
+# Pages for people: without a key they lead to the page where one signs in.
+PAGE_PATHS: Final = re.compile(
+    r"/|/(jobs|labels|review|campaigns|models)(/.*)?|/sign-(in|out)", re.DOTALL
+)
 BASIC_PATHS: Final = "/integrations/"  # tools that know no other way to send a password
 
 

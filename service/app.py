@@ -44,6 +44,7 @@ from service.body_pace import BodyPace
 from service.envelope import Envelope
 from service.event_hub import EventHub
 from service.heads import HeadAsGet
+from service.pages.routers import PAGES
 from service.state import ServiceState
 from storage.catalog.engine import Catalog
 from storage.catalog.migrations import require_current
@@ -84,6 +85,7 @@ ROUTERS = (
     metrics,
     health,
     docs_page,
+    *PAGES,
 )
 
 # The framework's own spans and records would double ours (service.envelope), and hold bodies.

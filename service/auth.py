@@ -3,6 +3,7 @@
 import base64
 import binascii
 from typing import Final
+from urllib.parse import urlsplit
 
 import structlog
 from fastapi.concurrency import run_in_threadpool
@@ -10,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api_schemas.problems import Forbidden, Unauthenticated
-from domain import api_keys
+from domain import api_keys, page_sessions
 from service.access import BASIC_PATHS, METRICS_PATH, SAFE_METHODS, scope_needed
 from service.principals import LOCAL_PRINCIPAL, Principal
 from service.problems import CATALOG_ERRORS
@@ -20,6 +21,7 @@ from storage.catalog.tables import ApiKeyRow
 
 log = structlog.get_logger("service")
 
+SESSION_COOKIE: Final = "selvage_session"
 _REALM: Final = 'realm="selvage"'
 
 
@@ -53,6 +55,12 @@ async def _admit(scope: Scope, state: ServiceState) -> str | None:
         return None
     headers = Headers(scope=scope)
     secret = _secret(headers, path)
+    token = None if secret is not None else session_token(headers)
+    if token is not None and await _is_key_needed(state, path):
+        row, is_stale = await run_in_threadpool(_look_up_session, state, token)
+        refuse_foreign_origin(headers, method)
+        _let_in(scope, row, needed)
+        return row.id if is_stale else None
     if secret is None:
         if await _is_key_needed(state, path):
             raise _no_key(path)
@@ -63,10 +71,23 @@ async def _admit(scope: Scope, state: ServiceState) -> str | None:
         row, is_stale = await run_in_threadpool(_look_up, state, secret)
     except Unauthenticated as error:
         raise Unauthenticated(error.detail, headers=_challenge(path, "invalid_token")) from None
+    _let_in(scope, row, needed)
+    return row.id if is_stale else None
+
+
+def _let_in(scope: Scope, row: ApiKeyRow, needed: str) -> None:
     principal = Principal(row.id, row.name, api_keys.included(row.scopes))
     principal.require(needed)
     scope["state"]["principal"] = principal
-    return row.id if is_stale else None
+
+
+def session_token(headers: Headers) -> str | None:
+    """Return the cookie of a browser that signed in; None if there is none."""
+    for cookie in headers.get("cookie", "").split(";"):
+        name, _, value = cookie.strip().partition("=")
+        if name == SESSION_COOKIE:
+            return value
+    return None
 
 
 def _secret(headers: Headers, path: str) -> str | None:
@@ -103,6 +124,11 @@ def _look_up(state: ServiceState, secret: str) -> tuple[ApiKeyRow, bool]:
         return api_keys.authenticate(session, secret)
 
 
+def _look_up_session(state: ServiceState, token: str) -> tuple[ApiKeyRow, bool]:
+    with state.catalog.read() as session:
+        return page_sessions.key_of(session, token)
+
+
 def _note_use(state: ServiceState, key_id: str) -> None:
     try:
         with state.catalog.write() as session:
@@ -131,4 +157,24 @@ def _refuse_foreign_page(headers: Headers, method: str) -> None:
         raise Forbidden(
             "A web page of another site sent this, and the service asks for no keys. Make one with "
             "`selvage keys create`, and send it along."
+        )
+
+
+def refuse_foreign_origin(headers: Headers, method: str) -> None:
+    """A cookie comes along by itself, so what it allows must be asked for by a page of ours.
+
+    `SameSite=Strict` keeps it from other sites; this keeps it from other ports and names of one.
+
+    Raises:
+        Forbidden: the browser does not say that a page from here asks.
+    """
+    if method in SAFE_METHODS:
+        return
+    site = headers.get("sec-fetch-site")
+    origin = headers.get("origin", "")
+    is_ours = site == "same-origin" if site else urlsplit(origin).netloc == headers.get("host")
+    if not is_ours:
+        raise Forbidden(
+            "A signed-in browser sent this, but no page of this service asked for it. Open the "
+            "service's own pages, or send an API key."
         )

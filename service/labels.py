@@ -36,7 +36,12 @@ def _get(session: Session, label_id: str) -> LabelRow:
     return row
 
 
-def _get_with_version(session: Session, label_id: str) -> tuple[LabelRow, ModelVersionRow]:
+def find_label(session: Session, label_id: str) -> tuple[LabelRow, ModelVersionRow]:
+    """Return a label and the version of the model that made it.
+
+    Raises:
+        NotFound, Gone: there is none, or not any more.
+    """
     row = _get(session, label_id)
     version = models.get_version(session, row.model_version_id)
     if version is None:
@@ -58,7 +63,7 @@ def get_label(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     with state.catalog.read() as session:
-        row, version = _get_with_version(session, label_id)
+        row, version = find_label(session, label_id)
         file_name = first_file_name(session, row) if format else ""
     if format is None:
         body = rendering.label(row, version).model_dump_json()
@@ -75,7 +80,7 @@ def get_label(
 )
 def get_lineage(label_id: str, state: State, if_none_match: IfNoneMatch = None) -> Response:
     with state.catalog.read() as session:
-        row, version = _get_with_version(session, label_id)
+        row, version = find_label(session, label_id)
         body = lineage_of(session, row, version).model_dump_json()
     # jobs that show it come and go: the tag is that of the document
     etag = hashlib.sha256(body.encode()).hexdigest()

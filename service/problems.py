@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -21,6 +21,7 @@ from api_schemas.problems import (
 )
 from formats.errors import InputRefused
 from service.allowed_methods import AllowedMethods
+from service.pages.errors import error_page, wants_page
 from storage.object_errors import disk_full, is_full_disk
 
 log = structlog.get_logger("service")
@@ -61,22 +62,25 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 def problem_response(
     request: Request, problem: Problem, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    """Render a problem document for this request."""
+) -> Response:
+    """Render a problem document for this request; a page for who looks at pages."""
     changes = {
         "instance": request.url.path[:MAX_TEXT_LENGTH],
         "detail": problem.detail[:MAX_TEXT_LENGTH],
         "request_id": getattr(request.state, "request_id", None),
     }
+    told = problem.model_copy(update=changes)
+    if wants_page(request):
+        return error_page(request, told, headers)
     return JSONResponse(
-        problem.model_copy(update=changes).model_dump(mode="json", exclude_none=True),
+        told.model_dump(mode="json", exclude_none=True),
         status_code=problem.status,
         media_type=PROBLEM_MEDIA_TYPE,
         headers=headers,
     )
 
 
-def error_response(request: Request, error: Exception) -> JSONResponse:
+def error_response(request: Request, error: Exception) -> Response:
     """Render any error; what nobody foresaw is logged, and its cause told to nobody else."""
     if isinstance(error, ProblemError):
         return problem_response(request, error.problem(), error.headers)
@@ -105,7 +109,7 @@ def error_response(request: Request, error: Exception) -> JSONResponse:
 def install(app: FastAPI) -> None:
     """Register the handlers of foreseen errors; the envelope answers all others."""
 
-    async def handler(request: Request, error: Exception) -> JSONResponse:
+    async def handler(request: Request, error: Exception) -> Response:
         return error_response(request, error)
 
     for kind in (

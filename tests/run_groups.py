@@ -69,7 +69,7 @@ def all_groups() -> list[Group]:
     label_path = ("tests/models",)
     rounds = ("tests/models/adaptation", "tests/benchmarks/rounds")
     interop = ("tests/interop",)  # readers of other tools, as processes
-    docs = ("tests/docs",)
+    docs = ("tests/docs", "tests/pages")
     others = [*service, *faults, *label_path, *rounds, *interop, *docs]
     return [
         Group("install", 600, ("make", "--no-print-directory", "venv", "venv-interop")),
@@ -80,7 +80,7 @@ def all_groups() -> list[Group]:
         pytest_group("label path", 150, *label_path, without=rounds, processes=2),
         pytest_group("rounds", 240, *rounds, processes=2),
         pytest_group("interop", 90, *interop, processes=2),
-        pytest_group("browser and docs", 240, *docs, processes=2),
+        pytest_group("browser and docs", 360, *docs, processes=2),
     ]
 
 

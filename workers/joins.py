@@ -4,6 +4,7 @@ Runs in the scheduler, so it imports no torch.
 """
 
 import json
+from typing import Any, Final
 
 from domain.job_states import complete, enter
 from domain.planning import pipeline_of, start_pilot
@@ -15,6 +16,8 @@ from storage.catalog.engine import Catalog
 from storage.catalog.models import get_version
 from storage.objects import Objects, fit_key
 from workers.identity import canonical_digest
+
+MAX_TOLD_CLASSES: Final = 40  # a job is read often: its result stays small
 
 
 def join_pilot(catalog: Catalog, objects: Objects, job_id: str) -> None:
@@ -72,4 +75,11 @@ def merge_evaluation(catalog: Catalog, job_id: str) -> None:
         total = parts[0]
         for part in parts[1:]:
             total.merge(part)
-        complete(session, job, {"quality": total.summary()})
+        complete(session, job, {"quality": total.summary(), **_confusion_of(total)})
+
+
+def _confusion_of(total: QualityAccumulator) -> dict[str, Any]:
+    """The matrix of `models.metrics.confusion` where it is small enough to be told with a job."""
+    if len(total.class_names) > MAX_TOLD_CLASSES:
+        return {}
+    return {"confusion": {"classes": list(total.class_names), "pixels": total.confusion.tolist()}}

@@ -109,6 +109,35 @@ def list_steps(session: Session, campaign_id: str, number: int) -> list[Campaign
     return list(session.scalars(query))
 
 
+def all_steps(session: Session, campaign_id: str) -> dict[int, list[CampaignStepRow]]:
+    """Return round → its steps in order, in one question."""
+    query = (
+        select(CampaignStepRow)
+        .where(CampaignStepRow.campaign_id == campaign_id)
+        .order_by(CampaignStepRow.round, CampaignStepRow.number)
+    )
+    found: dict[int, list[CampaignStepRow]] = {}
+    for row in session.scalars(query):
+        found.setdefault(row.round, []).append(row)
+    return found
+
+
+def rounds_that_made(
+    session: Session, version_ids: Iterable[str]
+) -> dict[str, tuple[CampaignRow, CampaignRoundRow]]:
+    """Return version id → the round that trained it, of campaigns that were not deleted."""
+    query = (
+        select(CampaignRow, CampaignRoundRow)
+        .join(CampaignRoundRow, CampaignRoundRow.campaign_id == CampaignRow.id)
+        .where(
+            CampaignRoundRow.student_version_id.in_(list(version_ids)),
+            CampaignRow.deleted_at.is_(None),
+        )
+    )
+    rows = session.execute(query)
+    return {one.student_version_id or "": (campaign, one) for campaign, one in rows}
+
+
 def add_step(session: Session, values: dict[str, Any]) -> bool:
     """Insert a step; False if the round has it already."""
     key = ["campaign_id", "round", "step"]

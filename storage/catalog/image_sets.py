@@ -162,6 +162,14 @@ def list_entries(
     return list(session.scalars(query))
 
 
+def names_of(session: Session, image_set_ids: Collection[str | None]) -> dict[str, str]:
+    """Return id → name of the image sets that have one."""
+    query = select(ImageSetRow.id, ImageSetRow.name).where(
+        ImageSetRow.id.in_([one for one in image_set_ids if one]), ImageSetRow.name.is_not(None)
+    )
+    return {row.id: row.name for row in session.execute(query)}
+
+
 def iterate_digests(session: Session, image_set_id: str) -> Iterator[tuple[int, str]]:
     """Yield (position, image digest) of each distinct image, at its first position."""
     query = (

@@ -36,6 +36,28 @@ def list_items(
     return list(session.scalars(query))
 
 
+def newest_labelled(session: Session, job_id: str, limit: int) -> list[JobItemRow]:
+    """Items that have a label, the last one that got its own first."""
+    query = (
+        select(JobItemRow)
+        .where(JobItemRow.job_id == job_id, JobItemRow.finish_seq.is_not(None))
+        .order_by(JobItemRow.finish_seq.desc())
+        .limit(limit)
+    )
+    return [row for row in session.scalars(query) if row.label_id]
+
+
+def neighbours(session: Session, job_id: str, position: int) -> tuple[JobItemRow | None, ...]:
+    """Return the labelled items before and after a position of a job; None where there is none."""
+    labelled = (JobItemRow.job_id == job_id, JobItemRow.label_id.is_not(None))
+    before = select(JobItemRow).where(*labelled, JobItemRow.position < position)
+    after = select(JobItemRow).where(*labelled, JobItemRow.position > position)
+    return (
+        session.scalar(before.order_by(JobItemRow.position.desc()).limit(1)),
+        session.scalar(after.order_by(JobItemRow.position).limit(1)),
+    )
+
+
 def items_at(session: Session, job_id: str, positions: Iterable[int]) -> dict[int, JobItemRow]:
     """Return the items at some positions."""
     rows = session.scalars(

@@ -1,6 +1,6 @@
 """Jobs: rows, counts and pages."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,6 +46,12 @@ def get_pipeline(session: Session, digest: str) -> dict[str, Any]:
 
 def get_job(session: Session, job_id: str) -> JobRow | None:
     return session.get(JobRow, job_id)
+
+
+def get_jobs(session: Session, job_ids: Collection[str]) -> dict[str, JobRow]:
+    """Return jobs by id; not those that were deleted."""
+    query = select(JobRow).where(JobRow.id.in_(job_ids), JobRow.deleted_at.is_(None))
+    return {row.id: row for row in session.scalars(query)}
 
 
 def lock_job(session: Session, job_id: str) -> JobRow:
@@ -105,6 +111,17 @@ def list_jobs(
         query = query.where(here < seen if descending else here > seen)
     query = query.order_by(*(e.desc() if descending else e.asc() for e in sorted_by))
     return list(session.scalars(query))
+
+
+def newest_with_labels(session: Session, types: Collection[str]) -> str | None:
+    """Return the id of the newest job of some types that left a label."""
+    query = (
+        select(JobRow.id)
+        .where(JobRow.type.in_(types), JobRow.succeeded > 0, JobRow.deleted_at.is_(None))
+        .order_by(JobRow.id.desc())
+        .limit(1)
+    )
+    return session.scalar(query)
 
 
 def count_unfinished_images(session: Session) -> int:

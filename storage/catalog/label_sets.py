@@ -34,6 +34,14 @@ def get_label_set(session: Session, label_set_id: str) -> LabelSetRow | None:
     return session.get(LabelSetRow, label_set_id)
 
 
+def get_label_sets(session: Session, label_set_ids: Iterable[str]) -> dict[str, LabelSetRow]:
+    """Return label sets by id; not those that were deleted."""
+    query = select(LabelSetRow).where(
+        LabelSetRow.id.in_(list(label_set_ids)), LabelSetRow.deleted_at.is_(None)
+    )
+    return {row.id: row for row in session.scalars(query)}
+
+
 def lock_label_set(session: Session, label_set_id: str) -> LabelSetRow | None:
     """Return a label set, locked until the transaction ends."""
     return session.get(LabelSetRow, label_set_id, with_for_update=True, populate_existing=True)

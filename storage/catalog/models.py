@@ -1,5 +1,6 @@
 """Models and model versions."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -46,6 +47,39 @@ def add_version(session: Session, values: dict[str, Any]) -> None:
 
 def get_version(session: Session, version_id: str) -> ModelVersionRow | None:
     return session.get(ModelVersionRow, version_id)
+
+
+def get_versions(
+    session: Session, version_ids: Collection[str | None]
+) -> dict[str, ModelVersionRow]:
+    """Return versions by id, deleted ones too, in one question."""
+    wanted = [one for one in version_ids if one]
+    rows = session.scalars(select(ModelVersionRow).where(ModelVersionRow.id.in_(wanted)))
+    return {row.id: row for row in rows}
+
+
+def current_kinds(session: Session, names: Collection[str]) -> dict[str, str]:
+    """Return model name → kind of the version that the bare name means."""
+    query = (
+        select(ModelVersionRow.model_name, ModelVersionRow.kind)
+        .join(ModelRow, ModelRow.name == ModelVersionRow.model_name)
+        .where(
+            ModelVersionRow.model_name.in_(names),
+            ModelVersionRow.version == ModelRow.current_version,
+            ModelVersionRow.deleted_at.is_(None),
+        )
+    )
+    return {row.model_name: row.kind for row in session.execute(query)}
+
+
+def version_counts(session: Session, names: Collection[str]) -> dict[str, int]:
+    """Return model name → number of its versions that were not deleted."""
+    query = (
+        select(ModelVersionRow.model_name, func.count().label("versions"))
+        .where(ModelVersionRow.model_name.in_(names), ModelVersionRow.deleted_at.is_(None))
+        .group_by(ModelVersionRow.model_name)
+    )
+    return {row.model_name: row.versions for row in session.execute(query)}
 
 
 def find_version(session: Session, name: str, version: int) -> ModelVersionRow | None:

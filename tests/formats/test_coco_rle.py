@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from formats.coco_rle import bounding_box, compress, encode_mask, run_lengths
+from formats.coco_rle import (
+    bounding_box,
+    compress,
+    encode_mask,
+    mask_pixels,
+    run_lengths,
+)
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))
 
@@ -106,3 +112,20 @@ def test_boxes(mask: np.ndarray) -> None:
 def test_no_pixels() -> None:
     with pytest.raises(ValueError, match="at least one pixel"):
         encode_mask(np.zeros((0, 3), bool))
+
+
+class TestMaskPixels:
+    @given(MASKS)
+    def test_pixels_of_a_mask(self, mask: np.ndarray) -> None:
+        found = np.zeros(mask.size, bool)
+        found[mask_pixels(encode_mask(mask)["counts"], mask.size)] = True
+        np.testing.assert_array_equal(found.reshape(mask.shape, order="F"), mask)
+
+    @pytest.mark.parametrize("text", ["", "é", "\n", "q~", "P" * 20 + "0", "P", "O", "0\x00"])
+    def test_what_is_no_such_string(self, text: str) -> None:
+        with pytest.raises(ValueError, match="."):
+            mask_pixels(text, 4)
+
+    def test_another_size(self) -> None:
+        with pytest.raises(ValueError, match="add up"):
+            mask_pixels(encode_mask(np.ones((2, 2), bool))["counts"], 5)

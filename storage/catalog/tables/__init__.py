@@ -2,7 +2,12 @@
 documents of `api_schemas`; text columns with a closed set of values say which in a comment.
 """
 
-from storage.catalog.tables.access import ApiKeyRow, IdempotencyRow, UsageRow
+from storage.catalog.tables.access import (
+    ApiKeyRow,
+    IdempotencyRow,
+    PageSessionRow,
+    UsageRow,
+)
 from storage.catalog.tables.base import LOCAL, Base, Digest, Id, Principal, Status
 from storage.catalog.tables.campaigns import (
     CampaignEventRow,
@@ -72,6 +77,7 @@ __all__ = [
     "ModelRow",
     "ModelVersionRow",
     "OntologyRow",
+    "PageSessionRow",
     "PipelineRow",
     "PipelineVersionRow",
     "Principal",

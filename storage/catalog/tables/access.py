@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, String, Text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.catalog.tables.base import LOCAL, Base, Digest, Id, Principal
@@ -24,6 +24,17 @@ class ApiKeyRow(Base):
     expires_at: Mapped[float | None]
     revoked_at: Mapped[float | None]
     last_used_at: Mapped[float | None]
+
+
+class PageSessionRow(Base):
+    """A browser that signed in with a key; the cookie itself is kept as a hash alone."""
+
+    __tablename__ = "page_session"
+    token_sha256: Mapped[str] = mapped_column(Digest, primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_key.id", ondelete="CASCADE"))
+    created_at: Mapped[float]
+    expires_at: Mapped[float]
+    __table_args__ = (Index(None, "expires_at"),)
 
 
 class UsageRow(Base):

@@ -1,0 +1,7 @@
+"""All pages, for the application."""
+
+from typing import Final
+
+from service.pages import assets, campaigns, home, jobs, label_pictures, labels, models, sign_in
+
+PAGES: Final = (home, jobs, labels, label_pictures, campaigns, models, sign_in, assets)
