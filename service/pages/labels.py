@@ -12,11 +12,12 @@ from service.labels import find_label
 from service.pages.label_pictures import STAGES, shrunk_hw
 from service.pages.templating import render
 from service.state import State
-from storage.catalog import items
+from storage.catalog import items, reviews
 from storage.catalog.tables import JobItemRow, LabelRow, ModelVersionRow
 
 router = APIRouter(include_in_schema=False)
 
+REVIEWS_SHOWN: Final = 20
 TITLES: Final = {
     "predict": "Predicted",
     "rectify": "Rectified",
@@ -41,6 +42,7 @@ def show_label(
         if job is None and lineage.jobs:
             job, position = lineage.jobs[0].job, lineage.jobs[0].position
         before, item, after = _around(session, job, position)
+        decided = reviews.reviews_of_label(session, label_id, REVIEWS_SHOWN)
     return render(
         request,
         "label.html",
@@ -49,6 +51,8 @@ def show_label(
         item=item if item and item.label_id == label.id else None,
         before=before,
         after=after,
+        decided=decided,
+        skip=None,
         viewer=viewer_data(label, version),
     )
 

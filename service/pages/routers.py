@@ -2,6 +2,26 @@
 
 from typing import Final
 
-from service.pages import assets, campaigns, home, jobs, label_pictures, labels, models, sign_in
+from service.pages import (
+    assets,
+    campaigns,
+    home,
+    jobs,
+    label_pictures,
+    labels,
+    models,
+    review,
+    sign_in,
+)
 
-PAGES: Final = (home, jobs, labels, label_pictures, campaigns, models, sign_in, assets)
+PAGES: Final = (
+    home,
+    jobs,
+    labels,
+    label_pictures,
+    review,
+    campaigns,
+    models,
+    sign_in,
+    assets,
+)

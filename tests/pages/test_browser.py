@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.pages.conftest import ROOT, Shown, add_demo_model, scene_png
+from tests.pages.conftest import ROOT, SCENE_HW, Shown, add_demo_model, scene_png
+from tests.support.api import index_png, post_images
 from tests.support.chromium import Tab, open_chromium, open_tab
 from tests.support.installation import Installation
 from tests.support.keys import make_key
@@ -51,6 +53,7 @@ def addresses(shown: Shown) -> dict[str, str]:
         "job": f"/jobs/{shown.job}",
         "evaluation": f"/jobs/{shown.evaluation}",
         "label": f"/labels/{shown.label}?job={shown.job}&position={shown.position}",
+        "review": f"/review?job={shown.job}",
         "campaigns": "/campaigns",
         "campaign": f"/campaigns/{shown.campaign}",
         "models": "/models",
@@ -71,7 +74,7 @@ def test_every_page_at_every_width(
                   reduced_motion="reduce") as tab:  # fmt: skip
         for name, path in addresses(shown).items():
             tab.go(path)
-            if name == "label":
+            if name in ("label", "review"):
                 expect(tab.page.locator("#canvas")).to_have_attribute("data-drawn", "5 classes")
             assert tab.page.evaluate("document.documentElement.scrollWidth") <= width, name
             assert tab.page.evaluate("window.pwned") is None, name
@@ -168,6 +171,43 @@ class TestViewer:
         opened.keyboard.press("j")
         opened.wait_for_url("**position=1")
         expect(opened.get_by_role("heading", level=1)).to_have_text("night/2.png")
+
+
+def test_a_review_by_keyboard(browser: Browser, sqlite_site: Installation, scenes: Path) -> None:
+    """Accept, skip, reject: each decision is in the API, and the queue gets shorter."""
+    site = sqlite_site
+    add_demo_model(site)
+    files = {f"{i}.png": scene_png(scenes, i) for i in (1, 2, 3)}
+    job = post_images(site, files, model="demo")["job"]["id"]
+    site.settle()
+    queue = [one["external_id"] for one in site.client.get("/v1/review").json()["items"]]
+    ids = {
+        one["external_id"]: one["label"] for one in site.client.get("/v1/review").json()["items"]
+    }
+    with live_server(site) as server, open_tab(browser, server.url) as tab:
+        page, heading = tab.page, tab.page.get_by_role("heading", level=1)
+        tab.go(f"/review?job={job}")
+        expect(heading).to_have_text(queue[0])
+        page.keyboard.press("a")
+        expect(heading).to_have_text(queue[1])
+        expect(page.locator("#before")).to_have_text(f"Accepted just now: {queue[0]}")
+        page.keyboard.press("s")
+        expect(heading).to_have_text(queue[2])
+        page.get_by_role("button", name="Reject").click()
+        expect(page.get_by_role("heading", name="That was the last one")).to_be_visible()
+        page.get_by_role("link", name="Begin again").click()
+        expect(heading).to_have_text(queue[1])
+        mask = scenes / "mask.png"
+        mask.write_bytes(index_png(np.zeros(SCENE_HW)))
+        page.get_by_text("Send a corrected mask").click()
+        page.get_by_label("Index PNG").set_input_files(mask)
+        page.get_by_role("button", name="Send").click()
+        expect(page.get_by_role("heading", level=2)).to_have_text("Nothing waits for a look")
+    decided = [
+        site.client.get(f"/v1/labels/{ids[name]}/reviews").json()["reviews"][-1]["decision"]
+        for name in queue
+    ]
+    assert decided == ["accepted", "corrected", "rejected"]
 
 
 def test_signing_in(browser: Browser, sqlite_site: Installation) -> None:

@@ -34,8 +34,9 @@ def pages_of(shown: Shown) -> list[str]:
     return [
         "/", "/jobs", "/jobs?show=troubled", "/jobs/new", base, f"{base}?show=failed",
         f"{base}/live", f"/jobs/{shown.evaluation}", f"/labels/{shown.label}",
-        f"/labels/{shown.label}?job={shown.job}&position={shown.position}", "/campaigns",
-        f"/campaigns/{shown.campaign}", "/models", "/models/tiny", "/models/tiny/2",
+        f"/labels/{shown.label}?job={shown.job}&position={shown.position}", "/review",
+        "/review?order_by=quality",
+        "/campaigns", f"/campaigns/{shown.campaign}", "/models", "/models/tiny", "/models/tiny/2",
         "/models/demo/1",
     ]  # fmt: skip
 
