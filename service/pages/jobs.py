@@ -14,7 +14,7 @@ from domain.job_states import is_done
 from domain.models import reference_of
 from service import rendering
 from service.pages import confusion
-from service.pages.templating import render
+from service.pages.templating import render, thousands
 from service.paging import PageToken, decode_place, decode_position, encode_place, encode_token
 from service.state import State
 from storage.catalog import campaigns, image_sets, items, jobs, labels, models, system
@@ -202,13 +202,21 @@ def _figures(row: JobRow) -> list[tuple[str, str]]:
     if not isinstance(figures, dict):
         return []
     return [
-        (str(name).replace("_", " "), _text(value))
+        (_titled(str(name)), _text(value))
         for name, value in figures.items()
         if isinstance(value, str | int | float) or value is None
     ]
 
 
+def _titled(name: str) -> str:
+    """A figure's name for the eye: `miou_kept` is mIoU kept."""
+    words = {"miou": "mIoU", "iou": "IoU", "auroc": "AUROC", "ece": "ECE"}
+    return " ".join(words.get(word, word) for word in name.split("_"))
+
+
 def _text(value: str | int | float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool | str):
+        return str(value)
+    return f"{value:.4g}" if isinstance(value, float) else thousands(value)

@@ -32,8 +32,9 @@ class TestProblems:
         [
             JOB, f"{JOB}/items", f"{JOB}/results", "/v1/image-sets/set_x", "/v1/models/nobody",
             "/v1/image-sets/set_x/images", "/v1/annotation-sets/ann_x", "/v1/labels/lab_x",
-            "/v1/labels/lab_x/artifacts/label.png", f"/v1/images/{'0' * 64}", "/v1/nothing", "/nothing",
+            "/v1/labels/lab_x/artifacts/label.png", f"/v1/images/{'0' * 64}", "/v1/nothing",
             "/v1/models/nobody/versions", "/v1/models/nobody/versions/1", "/v1/images/../secret",
+            "/nothing",
         ],
     )  # fmt: skip
     def test_not_found(self, sqlite_site: Installation, path: str) -> None:
