@@ -8,8 +8,8 @@ model's normalisation on the target, predicts it, and compares the field with si
 truth of the target is opened last. One row an estimate: AUROC and average precision for wrong
 pixels, calibration errors, area under the risk-coverage curve, over the image and within 5 px of
 true edges; rank correlation and error of the mean over an image against its accuracy; mIoU of the
-surest 50, 70 and 90 % of the pixels, and of what `rectify` makes of the labels, by field and by
-grid.
+surest 50, 70 and 90 % of the pixels, and of what `rectify` makes of the labels: by the field with
+its edges guided by colours and without, and by the grid.
 
     python -m benchmarks.quality.reliability --ablation ...   # one row a variant of the field
     ... --size 256 512 --stride 16                            # larger scenes, coarser features
@@ -62,6 +62,7 @@ from models.rectification.views import LabelledView
 
 IMAGES: Final = 60
 _CONFIG: Final = RectifyConfig()
+_BILINEAR: Final = RectifyConfig(edges="bilinear")
 _GRID: Final[Mapping[str, Any]] = {"relative": False, "ensemble": False}
 _OTHER_SCALES: Final = (0.75, 1.25)
 Estimator = Callable[[Prediction, list[Prediction]], Estimate]
@@ -161,6 +162,7 @@ def _main_table(
     grid, _ = fit_on_views(model, views, images, replace(settings, shape=_GRID))
     menders: dict[str, Mender] = {
         "rectified": lambda p: rectify(p, rectifier, _CONFIG),
+        "rectified_bilinear": lambda p: rectify(p, rectifier, _BILINEAR),
         "rectified_by_grid": lambda p: _rectified_by(p, rivals.grid_field(p, grid), grid),
     }
     return _Contest(_estimators(rectifier, grid, _scaling(views)), menders), figures
