@@ -16,7 +16,7 @@ from formats.decode import decode_image, plain_suffix
 from formats.errors import InputRefused
 from formats.exports.base import Exporter, LabelledImage, Picture, Piece
 from formats.exports.names import TakenNames
-from formats.exports.pngs import png_of
+from formats.exports.pngs import picture_png
 from formats.index_png import IGNORE_INDEX, decode_grey_png, decode_label_png
 from formats.opening import ImageLimits
 from storage.objects import ObjectMissing, Objects, image_key
@@ -149,7 +149,7 @@ class Encoder:
         suffix = plain_suffix(io.BytesIO(data), self._limits)
         if suffix is not None:
             return Picture(suffix, data)
-        return Picture("png", png_of(decode_image(data, self._limits)))
+        return Picture("png", picture_png(decode_image(data, self._limits)))
 
 
 def _result(done: Future[Encoded] | Encoded) -> Encoded:

@@ -2,8 +2,8 @@
 
 Measures on this machine, in one run: images per second against a bare loop, the latency of one
 image, the memory of a label worker, the import of the API, uploads to it, streams from it, how
-long a region model takes over an image, the correction over the regions of a job, and the stage
-`rectify`.
+long a region model takes over an image, the correction over the regions of a job, the stage
+`rectify`, and exports.
 """
 
 import argparse
@@ -28,6 +28,7 @@ PARTS: Final = (
     "aggregation",
     "correction",
     "rectification",
+    "exports",
 )
 
 
@@ -52,6 +53,7 @@ def _measures(
     from benchmarks.speed import (
         aggregation,
         correction,
+        exports,
         imports,
         latency,
         memory,
@@ -95,6 +97,9 @@ def _measures(
         "rectification": lambda: rectification.measure(
             rectification.RectificationPlan(repeats=options.repeats), progress
         ),
+        "exports": lambda: exports.measure(
+            options.export_labels, tuple(options.export_formats), progress
+        ),
     }
 
 
@@ -135,6 +140,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--points-per-side", type=int, default=32, help="aggregation: grid of points (32)"
+    )
+    parser.add_argument("--export-labels", type=int, default=10_000, help="exports: labels (10000)")
+    parser.add_argument(
+        "--export-formats",
+        nargs="+",
+        default=("cityscapes", "coco"),
+        help="exports: formats (cityscapes coco)",
     )
     parser.add_argument(
         "--regions", type=int, default=100_000, help="correction: regions of the job (100000)"

@@ -22,6 +22,7 @@ def print_result(result: dict[str, Any], console: Console) -> None:
         "aggregation": _aggregation,
         "correction": _correction,
         "rectification": _rectification,
+        "exports": _exports,
     }
     for name, rows in writers.items():
         if name in result:
@@ -131,6 +132,21 @@ def _correction(result: dict[str, Any]) -> Iterator[Row]:
     for part, seconds in result["parts_seconds"].items():
         yield f"  of it: {part}, s", f"{seconds:.1f}", "", ""
     yield "  processor time, s", f"{result['processor_seconds']:.1f}", "", ""
+
+
+def _exports(result: dict[str, Any]) -> Iterator[Row]:
+    for name, one in result["formats"].items():
+        rate, peak = one["labels_per_second"], one["peak_bytes"]
+        goal = _goal(
+            f"≥ {result['goal_labels_per_second']:.0f}", rate >= result["goal_labels_per_second"]
+        )
+        yield f"{result['labels']} labels as {name}, labels/s", f"{rate:.0f}", "", goal
+        thirds = ", ".join(f"{size / 1e6:.0f}" for size in one["bytes_in_thirds"])
+        memory = _goal(f"≤ {result['goal_bytes'] / 1e6:.0f}", peak <= result["goal_bytes"])
+        yield "  memory, MB", f"{peak / 1e6:.0f}", f"in thirds {thirds}", memory
+        yield "  processor time, s", f"{one['processor_seconds']:.1f}", "", ""
+    brush = _goal(f"≤ {result['goal_brush_seconds']}", result["brush_reached"])
+    yield "brush RLE, 2048 x 1024, 19 classes, s", f"{result['brush_seconds']:.3f}", "", brush
 
 
 def _rectification(result: dict[str, Any]) -> Iterator[Row]:

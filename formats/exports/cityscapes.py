@@ -94,9 +94,9 @@ class Cityscapes:
 
     def pieces(self, image: LabelledImage) -> Iterator[Piece]:
         base = f"gtFine/{self._options.split}/{image.stem}_gtFine"
-        ids = self._ids[image.label]
+        ids = self._ids.take(image.label)
         yield Member(f"{base}_labelIds.png", png_of(ids))
-        yield Member(f"{base}_labelTrainIds.png", png_of(self._train_ids[image.label]))
+        yield Member(f"{base}_labelTrainIds.png", png_of(self._train_ids.take(image.label)))
         instances, merged = self._instances(image.label, ids)
         if merged:
             yield Loss(
@@ -105,7 +105,7 @@ class Cityscapes:
                 "them are the class without an instance.",
             )
         yield Member(f"{base}_instanceIds.png", png_of(instances))
-        yield Member(f"{base}_color.png", png_of(_COLOURS[ids]))
+        yield Member(f"{base}_color.png", png_of(_COLOURS.take(ids, axis=0)))
         if image.picture is not None:
             path = f"leftImg8bit/{self._options.split}/{image.stem}_leftImg8bit.png"
             yield Member(path, as_png(image.picture.suffix, image.picture.data))
@@ -140,10 +140,12 @@ class Cityscapes:
                 things[known.id] = things[known.id] | mask if known.id in things else mask
         for label_id, mask in things.items():
             parts = self._components(mask)
-            merged |= int(parts.max()) > INSTANCES_PER_LABEL
-            counted = (parts > 0) & (parts <= INSTANCES_PER_LABEL)
-            numbers = parts[counted] - 1
-            found[counted] = (label_id * INSTANCES_PER_LABEL + numbers).astype(np.uint16)
+            count = int(parts.max())
+            merged |= count > INSTANCES_PER_LABEL
+            values = np.full(count + 1, label_id, np.uint16)
+            numbered = min(count, INSTANCES_PER_LABEL)
+            values[1 : numbered + 1] = label_id * INSTANCES_PER_LABEL + np.arange(numbered)
+            np.copyto(found, values.take(parts), where=mask)
         return found, merged
 
 

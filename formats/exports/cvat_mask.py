@@ -80,7 +80,7 @@ class CvatMask:
         table = np.zeros(IGNORE_INDEX + 1, np.uint8)
         table[: len(self._classes)] = np.arange(1, len(self._classes) + 1)
         yield Member(
-            f"SegmentationClass/{image.stem}.png", png_of(table[image.label], self._palette)
+            f"SegmentationClass/{image.stem}.png", png_of(table.take(image.label), self._palette)
         )
         objects, merged = self._objects(image.label)
         if merged:
@@ -97,12 +97,13 @@ class CvatMask:
 
     def _objects(self, label: Grey) -> tuple[Grey, bool]:
         """Return numbers of objects, uint8 `(H, W)`, and whether they are whole classes."""
-        found = np.zeros(label.shape, np.int64)
+        found = np.zeros(label.shape, np.int32)
         there = present(label, self._classes)
         taken = 0
         for one, _ in there:
-            parts = self._components(label == one.id)
-            found[parts > 0] = parts[parts > 0] + taken
+            mask = label == one.id
+            parts = self._components(mask)
+            np.copyto(found, parts + taken, where=mask)
             taken += int(parts.max())
         if taken <= MAX_OBJECTS:
             return found.astype(np.uint8), False
