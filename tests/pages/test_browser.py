@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.pages.conftest import ROOT, SCENE_HW, Shown, add_demo_model, scene_png
 from tests.support.api import index_png, post_images
 from tests.support.chromium import Tab, open_chromium, open_tab
+from tests.support.images import png_bytes
 from tests.support.installation import Installation
 from tests.support.keys import make_key
 from tests.support.live_server import LiveServer, live_server
@@ -105,6 +106,22 @@ def test_a_whole_job_by_clicks(browser: Browser, sqlite_site: Installation, scen
         page.get_by_role("link", name="scene7.png").click()
         expect(page.locator("#canvas")).to_have_attribute("data-drawn", "4 classes")
         expect(page.get_by_role("heading", level=1)).to_have_text("scene7.png")
+
+
+def test_progress_without_events(
+    browser: Browser, sqlite_site: Installation, tmp_path: Path
+) -> None:
+    """Some proxies hold events back; the page then asks again and again."""
+    sqlite_site.add_tiny_model(tmp_path / "tiny")
+    job = post_images(sqlite_site, {"a.png": png_bytes(1)})["job"]["id"]
+    with live_server(sqlite_site) as server, browser.new_context() as context:
+        page = context.new_page()
+        page.route("**/events", lambda route: route.abort())
+        page.goto(f"{server.url}/jobs/{job}")
+        expect(page.locator("#live .badge")).to_have_text("queued")
+        sqlite_site.settle()
+        expect(page.locator("#live .badge")).to_have_text("succeeded", timeout=20_000)
+        expect(page.get_by_role("link", name="a.png")).to_be_visible()
 
 
 class TestViewer:
