@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 from api_schemas.json_types import Truth
 from api_schemas.problems import Problem
 
-ConnectionKind = Literal["s3", "http"]
+ConnectionKind = Literal["s3", "http", "label_studio"]
 ConnectionName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", max_length=64)
 ]
@@ -77,6 +77,26 @@ class HttpSecrets(BaseModel):
     header_value: Secret | None = Field(None, description="Value of the header `header_name`")
 
 
+class LabelStudioConfig(BaseModel):
+    """A Label Studio server. Its token goes to addresses below `base_url` only."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_url: str = Field(
+        pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$",
+        max_length=2048,
+        examples=["https://label-studio.example.com/"],
+    )
+
+
+class LabelStudioSecrets(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    access_token: Secret | None = Field(
+        None, description="Needed: a legacy token, or a personal access token"
+    )
+
+
 class S3ConnectionCreate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -95,7 +115,19 @@ class HttpConnectionCreate(BaseModel):
     secrets: HttpSecrets = Field(default_factory=HttpSecrets)
 
 
-ConnectionCreate = Annotated[S3ConnectionCreate | HttpConnectionCreate, Field(discriminator="kind")]
+class LabelStudioConnectionCreate(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: ConnectionName
+    kind: Literal["label_studio"]
+    config: LabelStudioConfig
+    secrets: LabelStudioSecrets = Field(default_factory=LabelStudioSecrets)
+
+
+ConnectionCreate = Annotated[
+    S3ConnectionCreate | HttpConnectionCreate | LabelStudioConnectionCreate,
+    Field(discriminator="kind"),
+]
 
 
 class ConnectionUpdate(BaseModel):
@@ -136,7 +168,7 @@ class Connection(BaseModel):
     id: str
     name: str
     kind: ConnectionKind
-    config: S3Config | HttpConfig
+    config: S3Config | HttpConfig | LabelStudioConfig
     secrets: list[str] = Field(description="Names of the secrets that are set, never values")
     last_test: ConnectionTest | None = None
     created_at: datetime

@@ -7,7 +7,7 @@ from ulid import ULID
 
 Prefix = Literal[
     "set", "img", "job", "itm", "chk", "lab", "ver", "mod", "ann", "wrk", "req", "ont",
-    "key", "con", "upl", "sch", "lbs", "cmp", "rev", "whe", "dlv", "msg",
+    "key", "con", "upl", "sch", "lbs", "cmp", "rev", "whe", "dlv", "msg", "int",
 ]  # fmt: skip
 
 ULID_PATTERN: Final = "[0-9A-HJKMNP-TV-Z]{26}"

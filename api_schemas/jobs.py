@@ -38,6 +38,7 @@ JobType = Literal[
     "train",
     "ingest",
     "import",
+    "push",
     "validate",
     "export",
 ]
@@ -299,6 +300,7 @@ class Progress(BaseModel):
         "plan",
         "ingest",
         "import",
+        "push",
         "pilot",
         "label",
         "fit",

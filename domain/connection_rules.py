@@ -5,7 +5,14 @@ from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from api_schemas.connections import HttpConfig, HttpSecrets, S3Config, S3Secrets
+from api_schemas.connections import (
+    HttpConfig,
+    HttpSecrets,
+    LabelStudioConfig,
+    LabelStudioSecrets,
+    S3Config,
+    S3Secrets,
+)
 from api_schemas.problems import FieldProblem, ValidationProblem
 from storage.remote.addresses import AddressPolicy
 from storage.remote.urls import has_dot_segments, parse_url
@@ -13,6 +20,7 @@ from storage.remote.urls import has_dot_segments, parse_url
 _KINDS: Final[dict[str, tuple[type[BaseModel], type[BaseModel]]]] = {
     "s3": (S3Config, S3Secrets),
     "http": (HttpConfig, HttpSecrets),
+    "label_studio": (LabelStudioConfig, LabelStudioSecrets),
 }
 # Headers that frame a message or decide what it means; a connection sets none of them.
 _FRAMING_HEADERS: Final = frozenset(
@@ -36,6 +44,10 @@ def checked_config(
     parsed = _validated(_KINDS[kind][0], config, "config")
     if isinstance(parsed, S3Config):
         return _checked_s3(parsed, secret_names, policy).model_dump()
+    if isinstance(parsed, LabelStudioConfig):
+        if "access_token" not in secret_names:
+            raise _misfit("/secrets/access_token", "is needed")
+        return {"base_url": _checked_base_url(parsed.base_url, policy)}
     assert isinstance(parsed, HttpConfig)
     return _checked_http(parsed, secret_names, policy).model_dump()
 
@@ -86,12 +98,13 @@ def _checked_http(
         raise _misfit("/config/header_name", "header_name and header_value belong together")
     if config.header_name is not None and config.header_name.lower() in _FRAMING_HEADERS:
         raise _misfit("/config/header_name", "this header is not for credentials")
-    if has_dot_segments(config.base_url.partition("://")[2]):
+    return config.model_copy(update={"base_url": _checked_base_url(config.base_url, policy)})
+
+
+def _checked_base_url(base_url: str, policy: AddressPolicy) -> str:
+    if has_dot_segments(base_url.partition("://")[2]):
         raise _misfit("/config/base_url", "must not hold '.' or '..' parts")
-    url = parse_url(
-        config.base_url if config.base_url.endswith("/") else config.base_url + "/", policy
-    )
-    return config.model_copy(update={"base_url": str(url)})
+    return str(parse_url(base_url if base_url.endswith("/") else base_url + "/", policy))
 
 
 def _validated(model: type[BaseModel], values: Mapping[str, Any], part: str) -> BaseModel:

@@ -14,6 +14,8 @@ from api_schemas.connections import (
     ConnectionUpdate,
     HttpConfig,
     HttpConnectionCreate,
+    LabelStudioConfig,
+    LabelStudioConnectionCreate,
     S3Config,
     S3ConnectionCreate,
 )
@@ -21,6 +23,7 @@ from api_schemas.ids import new_id
 from api_schemas.problems import FieldProblem, NotFound, StateConflict, ValidationProblem
 from domain.connection_rules import checked_config, checked_secrets
 from domain.fetching import fetch_limits, open_fetcher, open_sender
+from domain.label_studio import access_headers
 from domain.secrets import SecretKeeper
 from domain.settings import Settings
 from storage.catalog import connections
@@ -68,7 +71,7 @@ def create(
     session: Session,
     keeper: SecretKeeper,
     policy: AddressPolicy,
-    request: S3ConnectionCreate | HttpConnectionCreate,
+    request: S3ConnectionCreate | HttpConnectionCreate | LabelStudioConnectionCreate,
     created_by: str,
 ) -> ConnectionRow:
     """Store a connection.
@@ -118,7 +121,7 @@ def change(
         merged = {**row.config, **request.config}
         present = {name: value for name, value in merged.items() if value is not None}
         config = checked_config(policy, row.kind, present, sealed)
-        if kept and row.kind == "http":
+        if kept and row.kind in ("http", "label_studio"):
             _check_same_server(row.config["base_url"], config["base_url"])
         row.config, row.secrets = config, _sealed(sealed)
         row.tested_at, row.test_result = None, None
@@ -226,6 +229,10 @@ def source_of(
     limits = fetch_limits(settings, 0)
     if kind == "s3":
         return S3Source(fetcher, limits, _place(S3Config.model_validate(config), secrets))
+    if kind == "label_studio":
+        base_url = LabelStudioConfig.model_validate(config).base_url
+        headers = access_headers(settings, base_url, secrets["access_token"])
+        return HttpSource(fetcher, limits, base_url, headers)
     http = HttpConfig.model_validate(config)
     return HttpSource(fetcher, limits, http.base_url, auth_headers(http, secrets))
 

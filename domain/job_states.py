@@ -155,6 +155,10 @@ def _end(session: Session, job: JobRow, status: str) -> None:
     set_status(job, status)
     if job.type == "ingest" and job.image_set_id is not None:
         _end_image_set(session, job, job.image_set_id)
+    if "integration" in job.params:
+        from domain import integration_steps  # which ends and starts jobs, and so needs this module
+
+        integration_steps.go_on(session, job)
     events.ended(job)
     webhook_outbox.job_changed(job, webhook_outbox.END_EVENTS[status])
 

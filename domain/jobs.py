@@ -319,6 +319,8 @@ def create_retry(
         raise StateConflict(
             "A model version is decided about once. POST the model again, as its next version."
         )
+    if old.type == "push":
+        raise StateConflict("Predictions are sent again when Label Studio asks for them again.")
     if old.type == "import":
         raise StateConflict("A file is imported once. Send it again: POST /v1/imports.")
     if old.type == "ingest":

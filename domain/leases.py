@@ -21,7 +21,7 @@ from storage.catalog.tables import ChunkRow, JobItemRow, JobRow
 
 SPEED_SMOOTHING = 0.5
 # worked on without the device that quotas count
-NO_DEVICE_KINDS = ("ingest", "import", "export")
+NO_DEVICE_KINDS = ("ingest", "import", "export", "push")
 # kinds of which a job has one chunk, whatever its size
 WHOLE_JOB_KINDS = ("adapt", "fit_connectivity", "fit_rectifier", "train", "validate")
 # kinds whose items end with the chunk

@@ -27,7 +27,7 @@ KINDS: Final = {  # queue → kinds of its chunks
         "fit_rectifier",
         "validate",
     ),
-    LIGHT_QUEUE: ("ingest", "import", "export"),
+    LIGHT_QUEUE: ("ingest", "import", "export", "push"),
     TRAINING_QUEUE: ("train",),
 }
 WAKE_CHANNEL: Final = "selvage:wake"

@@ -15,6 +15,7 @@ from selvage_client.resources.campaigns import AsyncCampaigns
 from selvage_client.resources.connections import AsyncConnections
 from selvage_client.resources.exports import AsyncExports
 from selvage_client.resources.images import AsyncImages
+from selvage_client.resources.integrations import AsyncIntegrations
 from selvage_client.resources.jobs import AsyncJobs
 from selvage_client.resources.keys import AsyncKeys
 from selvage_client.resources.label_sets import AsyncLabelSets
@@ -53,6 +54,7 @@ class AsyncSelvage(AsyncImages, AsyncModels, AsyncJobs, AsyncLabels, AsyncInstal
         super().__init__(AsyncTransport(options, transport))
         self.campaigns = AsyncCampaigns(self._transport)
         self.connections = AsyncConnections(self._transport)
+        self.integrations = AsyncIntegrations(self._transport)
         self.keys = AsyncKeys(self._transport)
         self.label_sets = AsyncLabelSets(self._transport)
         self.exports = AsyncExports(self._transport)

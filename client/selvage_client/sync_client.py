@@ -14,6 +14,7 @@ from selvage_client.resources.campaigns import Campaigns
 from selvage_client.resources.connections import Connections
 from selvage_client.resources.exports import Exports
 from selvage_client.resources.images import Images
+from selvage_client.resources.integrations import Integrations
 from selvage_client.resources.jobs import Jobs
 from selvage_client.resources.keys import Keys
 from selvage_client.resources.label_sets import LabelSets
@@ -47,6 +48,7 @@ class Selvage(Images, Models, Jobs, Labels, Installation):
     Attributes:
         campaigns: rounds of labels and training.
         connections: places outside, with credentials.
+        integrations: profiles by which labelling tools ask for labels.
         keys: API keys.
         label_sets: frozen selections of labels.
         exports: labels in the format of a tool.
@@ -73,6 +75,7 @@ class Selvage(Images, Models, Jobs, Labels, Installation):
         super().__init__(SyncTransport(options, transport))
         self.campaigns = Campaigns(self._transport)
         self.connections = Connections(self._transport)
+        self.integrations = Integrations(self._transport)
         self.keys = Keys(self._transport)
         self.label_sets = LabelSets(self._transport)
         self.exports = Exports(self._transport)

@@ -9,6 +9,7 @@ from formats.corrections.cvat_masks import read_cvat_masks
 from formats.corrections.index_pngs import read_index_pngs
 from formats.corrections.label_studio import read_label_studio
 from formats.corrections.masks import ClassMap, FoundMask, ReadLimits
+from formats.label_setup import label_studio_names
 
 Reader = Callable[[BinaryIO, ClassMap, ReadLimits], Iterator[FoundMask]]
 READERS: Final[Mapping[str, Reader]] = {
@@ -20,6 +21,7 @@ READERS: Final[Mapping[str, Reader]] = {
 
 
 def class_map(names: list[str], *, ignore_unknown: bool = False) -> ClassMap:
-    """Return how classes of an export are known: by name, or as CVAT spells it."""
-    spelled = {name: index for index, name in enumerate(cvat_names(names))}
+    """Return how classes of an export are known: by name, or as CVAT or Label Studio spell it."""
+    spelled = {name: index for index, name in enumerate(label_studio_names(names))}
+    spelled |= {name: index for index, name in enumerate(cvat_names(names))}
     return ClassMap(tuple(names), ignore_unknown, spelled)

@@ -118,6 +118,12 @@ BY_OPERATION: dict[Operation, Ask] = {
     ("DELETE", "/v1/api-keys/{key_id}"): lambda c: c.keys.revoke("x"),
     ("GET", "/v1/quota"): lambda c: c.quota(),
     ("GET", "/v1/system"): lambda c: c.system(),
+    ("POST", "/v1/integrations"): lambda c: c.integrations.create(
+        "city", "set_01J9Z3N6V1QG8T2B4C5D6E7F8G", "demo"
+    ),
+    ("GET", "/v1/integrations"): lambda c: c.integrations.list(),
+    ("GET", "/v1/integrations/{reference}"): lambda c: c.integrations.get("x"),
+    ("DELETE", "/v1/integrations/{reference}"): lambda c: c.integrations.delete("x"),
     ("POST", "/v1/connections"): lambda c: c.connections.create(
         "lab", "http", {"base_url": "https://data.example.com/"}
     ),

@@ -51,7 +51,7 @@ def test_the_table_of_commands_names_commands() -> None:
     text = PAGES[0].read_text(encoding="utf-8")
     groups = (
         "campaign|models|jobs|image-sets|label-sets|uploads|connections|review|schedules|pipelines"
-        "|webhooks"
+        "|webhooks|integrations"
     )
     pattern = rf"`selvage ((?:(?:{groups}) )?(?:create-from |create )?[a-z0-9-]+)"
     commands = set(re.findall(pattern, text)) - {"up"}

@@ -113,8 +113,8 @@ def shape(kind: type) -> dict[str, list[str]]:
 def test_both_clients_have_the_same_groups_with_the_same_arguments() -> None:
     one, other = groups_of(Selvage("http://fake")), groups_of(AsyncSelvage("http://fake"))
     assert set(one) == {
-        "campaigns", "connections", "exports", "keys", "label_sets", "ontologies", "pipelines",
-        "reviews", "schedules", "uploads", "webhooks",
+        "campaigns", "connections", "exports", "integrations", "keys", "label_sets", "ontologies",
+        "pipelines", "reviews", "schedules", "uploads", "webhooks",
     }  # fmt: skip
     assert {name: shape(kind) for name, kind in one.items()} == {
         name: shape(kind) for name, kind in other.items()

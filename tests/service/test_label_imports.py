@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from formats.coco_rle import encode_mask
+from formats.corrected_masks import encode_corrected
 from formats.index_png import encode_label_png
 from formats.label_studio_brush import encode_brush
 from tests.formats.corrections.test_readers import rgb_png
@@ -210,9 +211,8 @@ def test_a_worker_that_fails_in_the_middle_loses_nothing(
         calls.append(1)
         if len(calls) == 3:
             raise RuntimeError("cut off")
-        return encode(*arguments)
+        return encode_corrected(*arguments)
 
-    encode = import_labels.encode_corrected
     monkeypatch.setattr(import_labels, "encode_corrected", failing)
     monkeypatch.setattr(import_labels, "BATCH_MASKS", 1)
     made = imported(tiny_site, job, "coco", coco(MASKS))

@@ -67,6 +67,8 @@ OPERATIONS = {
     "POST /v1/webhook-endpoints/{reference}/deliveries/{delivery_id}:redeliver",
     "GET /v1/jobs/{job_id}/deliveries", "GET /v1/jobs/{job_id}/deliveries/{delivery_id}",
     "POST /v1/jobs/{job_id}/deliveries/{delivery_id}:redeliver",
+    "POST /v1/integrations", "GET /v1/integrations",
+    "GET /v1/integrations/{reference}", "DELETE /v1/integrations/{reference}",
     "POST /v1/schedules/{schedule_id}:run", "GET /v1/schedules/{schedule_id}/ticks",
 }  # fmt: skip
 

@@ -10,11 +10,13 @@ from typing import Any
 
 @dataclass
 class WebServer:
-    """A running server; `seen` holds path and headers of every request."""
+    """A running server; `seen` holds path and headers of every GET, `posted` those of every
+    POST with its body."""
 
     url: str
     port: int
     seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    posted: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -34,6 +36,16 @@ class Handler(BaseHTTPRequestHandler):
             page(self)
         else:
             self.answer(200, page)
+
+    def do_POST(self) -> None:  # noqa: N802 - the name is the library's
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {k.lower(): v for k, v in self.headers.items()}
+        self.web.posted.append((self.path, headers, body))
+        page = self.routes.get(self.path)
+        if callable(page):
+            page(self)
+        else:
+            self.answer(404 if page is None else 201, page or b"")
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         """Send a whole answer; `content_type="…"` becomes a header."""

@@ -9,6 +9,7 @@ from selvage_client.cli import (
     connections,
     exports,
     image_sets,
+    integrations,
     jobs,
     label,
     label_sets,
@@ -52,6 +53,7 @@ def build_app() -> typer.Typer:
     exports.register(app)
     app.add_typer(exports.group(), name="exports")
     app.add_typer(connections.group(), name="connections")
+    app.add_typer(integrations.group(), name="integrations")
     app.add_typer(pipelines.group(), name="pipelines")
     app.add_typer(reviews.group(), name="review")
     app.add_typer(schedules.group(), name="schedules")

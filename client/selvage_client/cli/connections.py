@@ -29,6 +29,7 @@ def group() -> typer.Typer:
     )
     create.command("s3")(create_s3)
     create.command("http")(create_http)
+    create.command("label-studio")(create_label_studio)
     connections.add_typer(create, name="create")
     connections.command("test")(try_connection)
     connections.command("delete")(delete)
@@ -124,6 +125,22 @@ def create_http(
     _create(name, "http", config, secrets, url=url, api_key=api_key, json=json)
 
 
+def create_label_studio(
+    name: NewName,
+    base_url: Annotated[str, typer.Option(help="The token goes to addresses below it only.")],
+    secret_env: SecretVariable = None,
+    secret_stdin: SecretStdin = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    json: Json = False,
+) -> None:
+    """A Label Studio server; its access token is asked for."""
+    token = read_secret("access token", secret_env, stdin=secret_stdin)
+    secrets = {"access_token": token}
+    config = {"base_url": base_url}
+    _create(name, "label_studio", config, secrets, url=url, api_key=api_key, json=json)
+
+
 def try_connection(
     connection: Reference,
     key: Annotated[str | None, typer.Option(help="A file to read.  [default: the first]")] = None,
@@ -147,7 +164,7 @@ def delete(connection: Reference, url: Url = None, api_key: ApiKey = None) -> No
 
 def _create(
     name: str,
-    kind: Literal["s3", "http"],
+    kind: Literal["s3", "http", "label_studio"],
     config: dict[str, Any],
     secrets: dict[str, str],
     *,

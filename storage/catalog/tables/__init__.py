@@ -22,6 +22,7 @@ from storage.catalog.tables.images import (
     ImageSetEntryRow,
     ImageSetRow,
 )
+from storage.catalog.tables.integrations import IntegrationRow, IntegrationTaskRow
 from storage.catalog.tables.jobs import (
     ChunkRow,
     EventRow,
@@ -67,6 +68,8 @@ __all__ = [
     "ImageRow",
     "ImageSetEntryRow",
     "ImageSetRow",
+    "IntegrationRow",
+    "IntegrationTaskRow",
     "JobItemRow",
     "JobRow",
     "LOCAL",
