@@ -55,7 +55,7 @@ def test_the_table_of_commands_names_commands() -> None:
     )
     pattern = rf"`selvage ((?:(?:{groups}) )?(?:create-from |create )?[a-z0-9-]+)"
     commands = set(re.findall(pattern, text)) - {"up"}
-    assert len(commands) == 31
+    assert len(commands) == 32
     for command in sorted(commands):
         result = CliRunner().invoke(build_app(), [*command.split(), "--help"])
         assert result.exit_code == 0, command
