@@ -21,7 +21,7 @@ from api_schemas.problems import (
     StateConflict,
     ValidationProblem,
 )
-from domain import connections, events, job_states, jobs, quotas
+from domain import connections, events, job_states, jobs, quotas, webhook_outbox
 from domain.export_sources import Resolved
 from domain.leases import LeaseLost
 from domain.settings import Settings
@@ -246,3 +246,4 @@ def _finish(session: Session, job: JobRow, work: ExportCommit, settings: Setting
         expires_at = now + settings.keep_export_days * DAY
         job.params = {**job.params, "object_key": work.object_key, "expires_at": expires_at}
     job_states.complete(session, job, work.end)
+    webhook_outbox.export_ready(job, work.end or {})

@@ -122,6 +122,22 @@ def image_set_ready(session: Session, image_set_id: str) -> None:
     publish(session, "image_set.ready", {"id": row.id, "name": row.name, "counts": counts})
 
 
+def export_ready(job: JobRow, result: dict[str, Any]) -> None:
+    """`export.ready`: it can be fetched, or is in its bucket."""
+    session = object_session(job)
+    assert session is not None
+    data = {
+        "id": job.id,
+        "format": job.params["export"]["format"],
+        "labels": job.succeeded,
+        "failed": job.failed,
+        "files": result.get("files"),
+        "size_bytes": result.get("size_bytes"),
+        "metadata": job.job_metadata,
+    }
+    publish(session, "export.ready", data, job)
+
+
 def round_completed(
     session: Session, campaign: CampaignRow, current: CampaignRoundRow, model: str | None
 ) -> None:

@@ -6,7 +6,6 @@ is exported in a fresh process by the worker's own code, through the catalog and
 """
 
 import multiprocessing
-import resource
 import tempfile
 import threading
 import time
@@ -127,7 +126,7 @@ def export_once(folder: Path, job_id: str, export_format: str) -> dict[str, Any]
         "labels_per_second": done.succeeded / seconds,
         "seconds": seconds,
         "processor_seconds": processor,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": max((size for _, size in looks), default=0),
         "bytes_in_thirds": [
             max((size for _, size in looks[start : start + third]), default=0)
             for start in (0, third, 2 * third)

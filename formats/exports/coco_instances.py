@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
-from formats.coco_rle import bounding_box, encode_mask
+import numpy as np
+
+from formats.coco_rle import bounding_box, column_runs, encode_class, encode_mask
 from formats.exports.base import (
     Classes,
     Components,
@@ -70,20 +72,23 @@ class CocoInstances:
                 }
             ),
         )
+        runs = column_runs(image.label)
         regions = regions_of(image.label, self._classes, self._components)
         for place, (one, mask) in enumerate(regions):
-            annotation = {
+            code = encode_class(image.size_hw, runs, one.id)
+            annotation: dict[str, Any] = {
                 "id": (image.number - 1) * ANNOTATIONS_PER_IMAGE + place + 1,
                 "image_id": image.number,
                 "category_id": one.id + 1,
                 "iscrowd": int(self._options.iscrowd),
-                "area": int(mask.sum()),
+                "area": int(np.count_nonzero(mask)),
                 "bbox": bounding_box(mask),
-                "segmentation": encode_mask(mask),
+                "segmentation": code if self._components is None else encode_mask(mask),
                 "attributes": facts,
             }
             if image.confidence is not None:
-                annotation["score"] = round(float(image.confidence[mask].mean()) / 255, 6)
+                total = int(image.confidence.sum(where=mask, dtype=np.int64))
+                annotation["score"] = round(total / int(annotation["area"]) / 255, 6)
             yield Entry("annotations", json_line(annotation))
         if image.picture is not None:
             path = f"images/{self._options.split}/{image.image_name}"

@@ -8,7 +8,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from formats.coco_rle import (
     bounding_box,
+    column_runs,
     compress,
+    encode_class,
     encode_mask,
     mask_pixels,
     run_lengths,
@@ -129,3 +131,12 @@ class TestMaskPixels:
     def test_another_size(self) -> None:
         with pytest.raises(ValueError, match="add up"):
             mask_pixels(encode_mask(np.ones((2, 2), bool))["counts"], 5)
+
+
+@given(
+    arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 3))
+)
+def test_a_class_of_a_label_is_the_mask_of_it(label):
+    for class_id in range(4):
+        code = encode_class(label.shape, column_runs(label), class_id)
+        assert code == encode_mask(label == class_id)
