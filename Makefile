@@ -11,7 +11,7 @@ PACKAGES := api_schemas domain storage formats service workers models ops client
 
 INTEROP := .venv-interop
 
-.PHONY: help venv venv-interop demo demo-rounds test test-slow lint format lock clean
+.PHONY: docs help venv venv-interop demo demo-rounds test test-slow lint format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ test-slow: venv ## Run the slow tests
 lint: venv ## Check style, types and the direction of imports
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy --no-error-summary $(PACKAGES) benchmarks examples tests
+	@$(BIN)/mypy --no-error-summary $(PACKAGES) benchmarks examples tests docs_site
 	@$(BIN)/lint-imports --no-logo
 
 format: venv ## Format the code and mend what ruff can
@@ -75,6 +75,10 @@ lock: venv ## Resolve all locks anew (UPGRADE=--upgrade takes newer ones)
 	@$(COMPILE) pyproject.toml --extra tracing --constraint requirements.lock \
 		--output-file requirements-slim.lock
 	@$(COMPILE) requirements-interop.in --output-file requirements-interop.lock
+
+docs: venv ## Build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Open site/index.html"
 
 clean: ## Remove caches and the output of the demo (never data)
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info \
