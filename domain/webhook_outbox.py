@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, object_session
 from api_schemas.ids import new_id
 from api_schemas.webhooks import JOB_ENDS, EventType, JobEventType, WebhookEvent
 from domain import events
-from storage.catalog import deliveries, webhooks
+from storage.catalog import deliveries, review_queue, webhooks
 from storage.catalog.engine import db_now
 from storage.catalog.jobs import COUNTS
 from storage.catalog.tables import CampaignRoundRow, CampaignRow, ImageSetRow, JobRow
@@ -112,6 +112,28 @@ def job_went_on(job: JobRow, fraction_before: float) -> None:
     steps = [int(f * PROGRESS_STEPS) for f in (fraction_before, events.fraction_of(job))]
     if steps[0] < steps[1] < PROGRESS_STEPS and job.status == "running":
         job_changed(job, "job.progress")
+
+
+def job_left_something(session: Session, job: JobRow) -> None:
+    """`export.ready` or `label.review_requested`, behind the end of a job that has made such."""
+    if job.type == "export":
+        data = {
+            "id": job.id,
+            "status": job.status,
+            "format": job.params["export"]["format"],
+            "counts": {"total": job.total, "succeeded": job.succeeded, "failed": job.failed},
+            "metadata": job.job_metadata,
+        }
+        publish(session, "export.ready", data)
+    elif job.type in ("generate", "refine") and _is_wanted(session, "label.review_requested"):
+        waiting = review_queue.count_of_job(session, job.id)
+        if waiting:
+            data = {"job": job.id, "image_set": job.image_set_id, "labels": waiting}
+            publish(session, "label.review_requested", data)
+
+
+def _is_wanted(session: Session, event: str) -> bool:
+    return any(_wants(filters, event) for _, filters in webhooks.subscriptions(session))
 
 
 def image_set_ready(session: Session, image_set_id: str) -> None:

@@ -127,6 +127,14 @@ def _rows(
     return [Waiting(row[0], row[1], row[2]) for row in session.execute(query)]
 
 
+def count_of_job(session: Session, job_id: str) -> int:
+    """Return how many items of a job wait for a review."""
+    query = select(func.count()).where(
+        JobItemRow.job_id == job_id, JobItemRow.expected_gain.is_not(None)
+    )
+    return session.scalar(query) or 0
+
+
 def newest_labelling_job(session: Session, image_set_id: str) -> JobRow | None:
     """Return the newest generate or refine job on an image set that has made a label."""
     query = (
