@@ -162,7 +162,7 @@ def _end(session: Session, job: JobRow, status: str) -> None:
     events.ended(job)
     webhook_outbox.job_changed(job, webhook_outbox.END_EVENTS[status])
     if status in ("succeeded", "partial"):
-        webhook_outbox.job_left_something(session, job)
+        webhook_outbox.labels_wait(session, job)
 
 
 def _end_image_set(session: Session, job: JobRow, image_set_id: str) -> None:

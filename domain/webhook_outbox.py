@@ -114,18 +114,9 @@ def job_went_on(job: JobRow, fraction_before: float) -> None:
         job_changed(job, "job.progress")
 
 
-def job_left_something(session: Session, job: JobRow) -> None:
-    """`export.ready` or `label.review_requested`, behind the end of a job that has made such."""
-    if job.type == "export":
-        data = {
-            "id": job.id,
-            "status": job.status,
-            "format": job.params["export"]["format"],
-            "counts": {"total": job.total, "succeeded": job.succeeded, "failed": job.failed},
-            "metadata": job.job_metadata,
-        }
-        publish(session, "export.ready", data)
-    elif job.type in ("generate", "refine") and _is_wanted(session, "label.review_requested"):
+def labels_wait(session: Session, job: JobRow) -> None:
+    """`label.review_requested`, behind the end of a job whose labels wait for a person."""
+    if job.type in ("generate", "refine") and _is_wanted(session, "label.review_requested"):
         waiting = review_queue.count_of_job(session, job.id)
         if waiting:
             data = {"job": job.id, "image_set": job.image_set_id, "labels": waiting}

@@ -151,29 +151,6 @@ class TestJobs:
         assert names(catalog, endpoint) == ["job.succeeded"]  # started before it asked
 
 
-def test_an_export_that_ends(catalog: Catalog, tmp_path: Any) -> None:
-    add(catalog, tmp_path, "exports", "export.ready")
-    job_id = add_job(catalog, 2)
-    claimed = claim_items(catalog, job_id, [0, 1])
-    with catalog.write() as session:
-        job = job_rows.lock_job(session, job_id)
-        job.type, job.params = "export", {"export": {"format": "coco"}}
-    outcomes = [success(catalog, job_id, n) for n in (0, 1)]
-    leases.commit(catalog, claimed.lease, Commit(outcomes, close=True), LEASE_SECONDS)
-    assert told(catalog) == [
-        (
-            "export.ready",
-            {
-                "id": job_id,
-                "status": "succeeded",
-                "format": "coco",
-                "counts": {"total": 2, "succeeded": 2, "failed": 0},
-                "metadata": {},
-            },
-        )
-    ]
-
-
 def test_a_model_is_told_of_when_its_name_changes_its_meaning(
     catalog: Catalog, tmp_path: Any
 ) -> None:
