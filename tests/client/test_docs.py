@@ -51,11 +51,11 @@ def test_the_table_of_commands_names_commands() -> None:
     text = PAGES[0].read_text(encoding="utf-8")
     groups = (
         "campaign|models|jobs|image-sets|label-sets|uploads|connections|review|schedules|pipelines"
-        "|webhooks|integrations"
+        "|webhooks|integrations|exports"
     )
     pattern = rf"`selvage ((?:(?:{groups}) )?(?:create-from |create )?[a-z0-9-]+)"
     commands = set(re.findall(pattern, text)) - {"up"}
-    assert len(commands) == 32
+    assert len(commands) == 34
     for command in sorted(commands):
         result = CliRunner().invoke(build_app(), [*command.split(), "--help"])
         assert result.exit_code == 0, command
