@@ -11,8 +11,10 @@ from domain import page_sessions
 from service.pages.sign_in import our_path
 from storage.catalog import migrations
 from storage.catalog.tables import ApiKeyRow, PageSessionRow
+from tests.support import campaigns
 from tests.support.installation import Installation, installation
 from tests.support.keys import bearer, make_key
+from tests.support.rows import add_job, add_set
 
 HTML = {"Accept": "text/html"}
 OURS = {"Origin": "http://testserver", "Host": "testserver"}
@@ -78,6 +80,21 @@ class TestSigningIn:
         assert client.get("/", headers=HTML).status_code == 200
         answer = client.get("/sign-in", headers=HTML, follow_redirects=False)
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+def test_on_both_databases(site: Installation) -> None:
+    """Sessions and the questions of the pages, on SQLite and on PostgreSQL."""
+    _, key = key_with(site, "write")
+    job = add_job(site.catalog, 2)
+    found = campaigns.start(site.catalog, add_set(site.catalog))
+    site.client.follow_redirects = False
+    assert sign_in(site, key).status_code == 303
+    for path in ("/", "/jobs?show=open", f"/jobs/{job}", "/review", "/review?order_by=quality",
+                 "/campaigns", f"/campaigns/{found}", "/models", "/models/tiny",
+                 "/models/tiny/1"):  # fmt: skip
+        assert site.client.get(path, headers=HTML).status_code == 200, path
+    assert site.client.post("/sign-out", headers=OURS).status_code == 303
+    assert site.client.get("/jobs", headers=HTML).status_code == 303
 
 
 class TestSession:
