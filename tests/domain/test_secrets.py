@@ -11,13 +11,15 @@ from cryptography.fernet import Fernet
 from pydantic import ValidationError
 
 from api_schemas.problems import SecretsUnreadable
-from domain import connections, secret_rotation
+from api_schemas.webhooks import WebhookEndpointCreate
+from domain import connections, secret_rotation, webhooks
 from domain.secret_rotation import rotate
 from domain.secrets import KEY_FILE, SecretKeeper, new_key
 from domain.settings import Settings
 from storage.catalog import connections as rows
 from storage.catalog.engine import Catalog
 from storage.catalog.tables import ConnectionRow
+from storage.remote.addresses import AddressPolicy
 
 SECRETS = {"password": "häslich", "token": "t" * 4000}
 
@@ -158,6 +160,21 @@ class TestRotation:
             assert unsealed(catalog, keeper_of(tmp_path, new), name) == {"password": name}
             with pytest.raises(SecretsUnreadable):
                 unsealed(catalog, before, name)
+
+    def test_webhook_endpoints_too(self, catalog: Catalog, tmp_path: Path) -> None:
+        old, new = new_key(), new_key()
+        request = WebhookEndpointCreate(name="ci", url="https://example.com/")
+        with catalog.write() as session:
+            _, secret = webhooks.create(
+                session, keeper_of(tmp_path, old), AddressPolicy(), request, "local"
+            )
+        lost = rotate(catalog, keeper_of(tmp_path, new))
+        assert (lost.rotated, lost.unreadable) == (0, ["ci"])
+        assert rotate(catalog, keeper_of(tmp_path, new, old)).rotated == 1
+        with catalog.read() as session:
+            row = webhooks.get(session, "ci")
+            keeper = keeper_of(tmp_path, new)
+            assert webhooks.signing_secrets(session, keeper, row) == [secret]
 
     def test_more_rows_than_a_transaction(
         self, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
