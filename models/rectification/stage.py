@@ -16,6 +16,7 @@ from models.rectification.dense import dense_logits
 from models.rectification.field import FieldInput
 from models.rectification.guided import Guide
 from models.rectification.mixture import rectified_label
+from models.rectification.opinion import opinion_weight, weighed
 from models.rectification.rectifier import Rectifier, field_input
 from models.rectification.sampling import near_edges
 
@@ -28,7 +29,8 @@ def rectify(prediction: Prediction, rectifier: Rectifier, config: RectifyConfig)
 
     With r the reliability of the predicted class, p the model's probabilities and b the second
     opinion, the class becomes the argmax of r p + (1 - r) b; near edges of the label p and b are
-    read as the colours of the image guide. c is r where the class stays, and the
+    read as the colours of the image guide. In an image where b contradicts what the model is sure
+    of, it has less weight or none, and `note` says so. c is r where the class stays, and the
     mixture's probability of the new class where it changes.
 
     Args:
@@ -49,9 +51,16 @@ def rectify(prediction: Prediction, rectifier: Rectifier, config: RectifyConfig)
         raise ValueError("the stage 'rectify' needs a prediction with its detail")
     given = field_input(detail)
     reliability = reliability_of(prediction, given, rectifier, config)
-    label, certainty, mixed = prediction.label, reliability, None
+    label, certainty, mixed, note = prediction.label, reliability, None, prediction.note
     if config.relabel and rectifier.auxiliary is not None:
         opinion = rectifier.auxiliary(given.features)
+        weight = opinion_weight(given.probabilities, opinion)
+        opinion = weighed(opinion, given.probabilities, weight)
+        if weight < 1:
+            note = (
+                f"rectify gave its second opinion a weight of {weight:.2f}: it contradicts the "
+                "model where that is sure"
+            )
         label, certainty = relabelled(prediction, given, opinion, reliability)
         if config.edges == "guided" and detail.image is not None:
             near = near_edges(torch.from_numpy(prediction.label)[None], config.band_px)[0]
@@ -61,7 +70,12 @@ def rectify(prediction: Prediction, rectifier: Rectifier, config: RectifyConfig)
             )
         mixed = _mixed(given, opinion, reliability)
     return replace(
-        prediction, label=label, p_max=certainty, predicted=prediction.label, mixed=mixed
+        prediction,
+        label=label,
+        p_max=certainty,
+        predicted=prediction.label,
+        mixed=mixed,
+        note=note,
     )
 
 

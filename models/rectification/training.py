@@ -2,10 +2,13 @@
 
 IR2F-style reconstruction, with true labels in place of pseudo-labels:
 
-    L = BCE(r, [predicted = true]) - lambda_m log(r p(true) + (1 - r) b(true))
+    L = BCE(r, [predicted = true])
+        - lambda_m log(r p(true) + (1 - r) b(true)) - lambda_b log b(true)
 
 The first term is the anchor: without it the mixture alone lets r drift. The second is the
-rectification-aware mixture: b learns where the first head fails, r where b does better.
+rectification-aware mixture: b learns where the first head fails, r where b does better. The third
+keeps b to the truth where nobody asks for it: by that one sees whether it knows an image at all
+(`models.rectification.opinion`).
 """
 
 import math
@@ -44,6 +47,7 @@ class TrainingSettings:
         learning_rate: peak, of AdamW; falls to 0 with a cosine.
         weight_decay: of AdamW.
         mixture_weight: lambda_m; 0 leaves the second opinion out.
+        opinion_weight: lambda_b.
         second_head: the second opinion is a head of its own; without it b is 1/K in the mixture
             ("noise mode"), and no label can change.
         anchor_weight: of the first term.
@@ -58,6 +62,7 @@ class TrainingSettings:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     mixture_weight: float = 1.0
+    opinion_weight: float = 0.03
     second_head: bool = True
     anchor_weight: float = 1.0
     divergence_weight: float = 0.0
@@ -117,6 +122,8 @@ class FieldInTraining(nn.Module):
             b = bilinear(self.auxiliary(given.features), given.features_cover_hw_px, points)
         mixed = rectified_label(logits.sigmoid(), p, b).gather(1, true)
         loss = loss - settings.mixture_weight * mixed.clamp(min=_LEAST).log().mean()
+        if b is not None:
+            loss = loss - settings.opinion_weight * b.gather(1, true).clamp(min=_LEAST).log().mean()
         if settings.divergence_weight > 0 and b is not None:
             agreed = _closeness(b.detach(), p)
             divergence = F.binary_cross_entropy_with_logits(logits, agreed)

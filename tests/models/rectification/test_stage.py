@@ -6,6 +6,7 @@ import torch
 
 from models.prediction import Prediction
 from models.prediction_detail import PredictionDetail
+from models.rectification import stage
 from models.rectification.config import RectifyConfig
 from models.rectification.rectifier import field_input
 from models.rectification.stage import _mixed, rectify
@@ -36,7 +37,13 @@ def test_a_trusted_label_stays_and_r_is_its_confidence(mode):
     assert found.predicted is not None
 
 
-def test_a_label_not_trusted_becomes_what_the_second_opinion_says():
+@pytest.fixture
+def heard(monkeypatch):
+    """The second opinion has its whole weight, whatever it says."""
+    monkeypatch.setattr(stage, "opinion_weight", lambda probabilities, opinion: 1.0)
+
+
+def test_a_label_not_trusted_becomes_what_the_second_opinion_says(heard):
     # 0.3 * [0.2, 0.8] + 0.7 * [1, 0] = [0.76, 0.24]
     found = rectify(prediction(), doubtful_everywhere(NAMES, 3, 0.3), RectifyConfig())
     assert (found.label == 0).all()
@@ -105,8 +112,16 @@ def test_probabilities_of_the_mixture_in_cells():
     np.testing.assert_allclose(mixed, expected, atol=1e-3)
 
 
+def test_an_opinion_that_contradicts_what_the_model_is_sure_of_is_not_heard():
+    found = rectify(prediction(), doubtful_everywhere(NAMES, 3, 0.3), RectifyConfig())
+    assert (found.label == 1).all()
+    assert found.p_max == pytest.approx(0.3, abs=1e-5)
+    assert found.note is not None
+    assert "weight of 0.00" in found.note
+
+
 @pytest.mark.parametrize("relabel", [True, False])
-def test_the_mixture_is_there_only_where_classes_may_change(relabel):
+def test_the_mixture_is_there_only_where_classes_may_change(heard, relabel):
     rectifier = doubtful_everywhere(NAMES, 3, 0.3)
     found = rectify(prediction(), rectifier, RectifyConfig(relabel=relabel))
     assert (found.mixed is not None) == relabel

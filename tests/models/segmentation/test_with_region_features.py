@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from models.config import PipelineConfig, PredictConfig
 from models.pipeline import LabelPipeline
 from models.promptable.base import Embedding, RgbImage
+from models.rectification import stage
 from models.rectification.config import RectifyConfig
 from models.rectification.source_fit import SourceFitSettings, fit_rectifier
 from models.rectification.training import TrainingSettings
@@ -54,8 +55,10 @@ def test_classes_are_the_models_own():
     assert WithRegionFeatures(RedModel(), no_features).forward(images).features is None
 
 
-def test_a_black_box_is_judged_and_mended_by_what_the_region_model_sees():
+def test_a_black_box_is_judged_and_mended_by_what_the_region_model_sees(monkeypatch):
     """The model takes yellow for red and has no features; the embedding can tell them apart."""
+    # It errs as surely as it is right: no opinion could pass for one that knows the image.
+    monkeypatch.setattr(stage, "opinion_weight", lambda probabilities, opinion: 1.0)
     model = WithRegionFeatures(RedModel(), regions())
     labelled = [picture(seed) for seed in range(24)]
     model.rectifier, figures = fit_rectifier(model, labelled, PredictConfig(), settings=SETTINGS)
