@@ -43,15 +43,15 @@ class RectifyConfig(BaseModel):
     band_px: Integer = Field(
         5, ge=1, le=64, description="How near to an edge `coarse` is exact, and `guided` guides"
     )
-    edges: Literal["guided", "bilinear"] = Field(
-        "guided",
-        description="How probabilities are read between their cells near edges of the label: as "
-        "the colours of the image guide, or by distance alone",
-    )
     relabel: Truth = Field(
         True,
         description="Let the class of a pixel change where r says so; without it r is the "
         "confidence of the predicted class and nothing else",
+    )
+    edges: Literal["guided", "bilinear"] = Field(
+        "guided",
+        description="How probabilities are read between their cells near edges of the label: as "
+        "the colours of the image guide, or by distance alone",
     )
 
 
