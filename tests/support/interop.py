@@ -25,8 +25,15 @@ needs_peers = pytest.mark.skipif(
 def read_with(reader: str, *arguments: str | Path, timeout_seconds: float = 120) -> Any:
     """Return what a reader says; its whole output is shown when it fails."""
     command = [str(PYTHON), str(READERS / f"{reader}.py"), *map(str, arguments)]
+    # The client is all of ours that a reader may need.
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "client")}
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=timeout_seconds, check=False
+        command,
+        capture_output=True,
+        text=True,
+        timeout=timeout_seconds,
+        check=False,
+        env=environment,
     )
     assert done.returncode == 0, f"{reader} failed:\n{done.stdout}\n{done.stderr}"
     return json.loads(done.stdout.strip().splitlines()[-1])
