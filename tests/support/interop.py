@@ -25,8 +25,9 @@ needs_peers = pytest.mark.skipif(
 def read_with(reader: str, *arguments: str | Path, timeout_seconds: float = 120) -> Any:
     """Return what a reader says; its whole output is shown when it fails."""
     command = [str(PYTHON), str(READERS / f"{reader}.py"), *map(str, arguments)]
-    # The client is all of ours that a reader may need.
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "client")}
+    # The client, with the wire models that its distribution carries, is all that a reader needs.
+    ours = os.pathsep.join([str(REPOSITORY / "client"), str(REPOSITORY)])
+    environment = {**os.environ, "PYTHONPATH": ours}
     done = subprocess.run(
         command,
         capture_output=True,
