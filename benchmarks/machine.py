@@ -38,8 +38,14 @@ def machine_facts(threads: int) -> dict[str, Any]:
         "torch": version("torch"),
         "torch_threads": threads,
         "commit": commit(),
-        "command": " ".join(["python", *sys.orig_argv[1:]]),
+        "command": " ".join(["python", *map(without_place, sys.orig_argv[1:])]),
     }
+
+
+def without_place(argument: str) -> str:
+    """An argument as another machine could use it: of an absolute path the last part alone."""
+    option, sign, value = argument.rpartition("=")
+    return f"{option}{sign}{Path(value).name if value.startswith('/') else value}"
 
 
 def cpu_name(facts: str) -> str:

@@ -1,4 +1,4 @@
-from benchmarks.machine import cpu_name, machine_facts
+from benchmarks.machine import cpu_name, machine_facts, without_place
 
 
 def test_the_first_model_name_counts() -> None:
@@ -15,3 +15,10 @@ def test_a_figure_names_its_threads_and_its_command() -> None:
     assert facts["torch_threads"] == 3
     assert facts["command"].startswith("python ")
     assert len(facts["load_average"]) == 3
+
+
+def test_a_command_names_no_place_of_this_machine() -> None:
+    assert without_place("/data/cache") == "cache"
+    assert without_place("--out=/data/cache") == "--out=cache"
+    assert without_place("benchmarks/results") == "benchmarks/results"
+    assert without_place("--seed") == "--seed"
