@@ -154,7 +154,7 @@ def test_labels_say_what_the_stage_did(rectified_site: Installation) -> None:
     assert label["calibrated"] is True
     lineage = site.client.get(f"/v1/labels/{label['id']}/lineage").json()
     assert lineage["rectified"]["calibrated"] is True
-    assert lineage["stage_versions"] == {"predict": 1, "rectify": 3}
+    assert lineage["stage_versions"] == {"predict": 1, "rectify": 4}
     assert set(label["artifacts"]) >= {"stages/predict.png", "stages/rectify.png"}
     written, before = (
         get_png(site, label["id"], f"stages/{s}.png") for s in ("rectify", "predict")
