@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _result(row: str, bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
     # Read anew for each row: training changes a model in place.
-    model = source_model(bench.data, bench.budget, bench.seed, options.cache / "models")
+    device = torch.device(options.device)
+    model = source_model(bench.data, bench.budget, bench.seed, options.cache / "models", device)
     if row in BASELINES:
         figures = baseline_figures(row, model, bench)
     else:
@@ -63,6 +64,7 @@ def _result(row: str, bench: Bench, options: argparse.Namespace) -> dict[str, An
         "rounds_asked": bench.rounds,
         "images": [len(bench.data.source), len(bench.data.unlabelled), len(bench.data.held_out)],
         **figures,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "machine": machine_facts(options.threads),
     }
 
@@ -119,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", type=_rows, default=ROWS, metavar="A,B,…", help=", ".join(ROWS))
     parser.add_argument("--json-dir", type=Path, default=RESULTS)
     parser.add_argument("--cache", type=Path, default=CACHE, help="scenes and source models")
+    parser.add_argument("--device", default="cpu", help='where to train, "cuda" for a GPU (cpu)')
     parser.add_argument("--threads", type=int, default=1)
     return parser
 

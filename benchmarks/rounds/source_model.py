@@ -18,10 +18,11 @@ from models.segmentation.compact import CompactSegmenter
 
 LEARNING_RATE = 3e-3
 _IMAGES_IN_A_STEP = 8
-_CPU = torch.device("cpu")
 
 
-def source_model(data: RoundsData, budget: Budget, seed: int, cache: Path) -> BundledSegmenter:
+def source_model(
+    data: RoundsData, budget: Budget, seed: int, cache: Path, device: torch.device
+) -> BundledSegmenter:
     """The source model; a second call with the same source, sizes and seed trains nothing."""
     recipe = Recipe(crop_hw=budget.source_crop_hw)
     inputs = {
@@ -42,11 +43,11 @@ def source_model(data: RoundsData, budget: Budget, seed: int, cache: Path) -> Bu
     if not folder.exists():
         torch.manual_seed(seed)
         network = train_supervised(
-            CompactSegmenter(data.ontology.num_classes, width=budget.width),
+            CompactSegmenter(data.ontology.num_classes, width=budget.width).to(device),
             data.source, recipe, budget.source_steps, seed, _IMAGES_IN_A_STEP, LEARNING_RATE,
         )  # fmt: skip
         unfinished = cache / f"source-{key}.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        write_bundle(unfinished, network, data.ontology, inputs)
+        write_bundle(unfinished, network.cpu(), data.ontology, inputs)
         unfinished.rename(folder)
-    return BundledSegmenter(read_bundle(folder), _CPU)
+    return BundledSegmenter(read_bundle(folder), device)

@@ -32,7 +32,7 @@ def train_supervised(
     """A copy of a network trained on, in evaluation mode.
 
     Args:
-        initial: not changed.
+        initial: not changed; its device is where the copy trains.
         data: with its labels.
         recipe: crops, augmentation, temperature, decay.
         steps: of the optimiser.
@@ -48,6 +48,7 @@ def train_supervised(
     pixels = class_pixels(samples, network.num_classes)
     sampler = RareClassSampler(pixels, recipe.rare_class_temperature)
     places = tuple(range(images_in_a_step))
+    device = next(network.parameters()).device
     for step in track(range(steps), description="train with labels"):
         views = []
         for place in places:
@@ -59,7 +60,7 @@ def train_supervised(
                     image, label, label, recipe.crop_hw, recipe.augmentation, rng, wanted
                 )
             )
-        weak = torch.stack([torch.from_numpy(view.image) for view in views])
+        weak = torch.stack([torch.from_numpy(view.image) for view in views]).to(device)
         images = strongly_augmented(
             weak.permute(0, 3, 1, 2).float() / 255,
             recipe.augmentation,
@@ -68,7 +69,7 @@ def train_supervised(
             step,
             places,
         )
-        labels = torch.stack([torch.from_numpy(view.label) for view in views]).long()
+        labels = torch.stack([torch.from_numpy(view.label) for view in views]).to(device).long()
         loss = labelled_loss(upsampled(network(images).logits, recipe.crop_hw), labels)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * rate_factor(step, steps, recipe.warm_up)
