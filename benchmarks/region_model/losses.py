@@ -5,6 +5,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CROSS_ENTROPY_WEIGHT = 2.0
+OTHERS_SHARE = 0.3
+"""How much of the loss of an ambiguous prompt is the mean of its three masks, not their best."""
 
 
 def mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
@@ -40,8 +42,10 @@ def prompt_loss(
 ) -> Tensor:
     """Loss of a batch of prompts, a scalar.
 
-    The first mask answers the prompt alone; of the other three only the best one is trained, so
-    that they may disagree about what a single point means. All four IoUs are.
+    The first mask answers the prompt alone; of the other three mostly the best one is trained, so
+    that they may disagree about what a single point means. With nothing but the best (as SAM does)
+    small networks leave two of three masks far off, and then choose one of these: of 25,000 images
+    the choice of three was 4 points worse than the first mask. All four IoUs are trained.
 
     Args:
         masks: logits, float [N, 4, h, w].
@@ -53,8 +57,9 @@ def prompt_loss(
     losses = mask_losses(masks, targets, valid)
     with torch.no_grad():
         true_iou = mask_iou(masks, targets, valid)
-    best = losses[:, 1:].min(1).values * ambiguous
-    answer = losses[:, 0].mean() + best.sum() / ambiguous.sum().clamp(min=1)
+    three = losses[:, 1:]
+    answers = (1 - OTHERS_SHARE) * three.min(1).values + OTHERS_SHARE * three.mean(1)
+    answer = losses[:, 0].mean() + (answers * ambiguous).sum() / ambiguous.sum().clamp(min=1)
     return answer + F.mse_loss(iou, true_iou)
 
 
@@ -68,7 +73,7 @@ def affinity_loss(embedding: Tensor, segments: Tensor, generator: torch.Generato
         segments: int64 [B, h, w], 0 for places to leave out.
         generator: draws the places.
     """
-    places = torch.randint(segments[0].numel(), (256,), generator=generator)
+    places = torch.randint(segments[0].numel(), (256,), generator=generator).to(embedding.device)
     z = F.normalize(embedding.flatten(2)[:, :, places].float(), dim=1)
     numbers = segments.flatten(1)[:, places]
     same = (numbers[:, :, None] == numbers[:, None, :]).float()

@@ -42,7 +42,7 @@ def test_iou_of_thresholded_masks():
     assert iou.tolist() == [[pytest.approx(1 / 3), 0.0]]
 
 
-def test_of_three_masks_only_the_best_is_trained_and_all_estimates_are():
+def test_of_three_masks_the_best_is_trained_most_and_all_estimates_are():
     targets, valid = row(1, 1, 0, 0), row(1, 1, 1, 1)
     masks = torch.tensor([[0, 0, 0, 0], [3, 3, -3, -3], [-3, -3, 3, 3], [0.1, 0, 0, 0]]).float()
     masks = masks.reshape(1, 4, 1, 4).requires_grad_()
@@ -50,11 +50,15 @@ def test_of_three_masks_only_the_best_is_trained_and_all_estimates_are():
     loss = prompt_loss(masks, iou, targets, valid, torch.tensor([True]))
     losses = mask_losses(masks, targets, valid)[0]
     true = torch.tensor([[0.0, 1.0, 0.0, 0.5]])  # the last mask is one of two pixels
-    expected = losses[0] + losses[1] + (0.5 - true).square().mean()
+    three = 0.7 * losses[1] + 0.3 * losses[1:].mean()
+    expected = losses[0] + three + (0.5 - true).square().mean()
     assert loss.item() == pytest.approx(expected.item())
     loss.backward()  # type: ignore[no-untyped-call]
     assert masks.grad is not None
-    assert masks.grad.abs().sum((0, 2, 3)).gt(0).tolist() == [True, True, False, False]
+    weight = 0.3 / 3
+    alone = torch.autograd.grad(mask_losses(masks, targets, valid).sum(), masks)[0]
+    shares = torch.tensor([1, 0.7 + weight, weight, weight]).reshape(1, 4, 1, 1)
+    torch.testing.assert_close(masks.grad, shares * alone)
     assert iou.grad is not None
     assert iou.grad.gt(0).tolist() == [[True, False, True, False]]
 
