@@ -43,11 +43,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train on generated scenes and write the region model."""
+    # On a GPU the small float32 products of the decoder would wait for nothing else.
+    torch.set_float32_matmul_precision("high")
+    sources = SceneSources(split_seeds("fit", options.scenes))
+    if options.workers > 1:
+        sources.draw_all(options.workers)
     train_region_model(
-        SceneSources(split_seeds("fit", options.scenes)),
+        sources,
         NANO,
-        replace(NANO_TRAINING, seed=options.seed, steps=options.steps),
+        replace(
+            NANO_TRAINING, seed=options.seed, steps=options.steps, batch_size=options.batch_size
+        ),
         _checkpoint(options),
+        device=options.device,
+        workers=options.workers,
     )
     export(options)
 
@@ -125,7 +134,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--steps", type=int, default=NANO_TRAINING.steps, help=f"({NANO_TRAINING.steps})"
     )
+    command.add_argument(
+        "--batch-size",
+        type=int,
+        default=NANO_TRAINING.batch_size,
+        help=f"images in a step ({NANO_TRAINING.batch_size})",
+    )
     command.add_argument("--scenes", type=int, default=SCENES, help=f"training scenes ({SCENES})")
+    command.add_argument("--device", default="cpu", help='where to train, "cuda" for a GPU (cpu)')
+    command.add_argument("--workers", type=int, default=1, help="processes that draw images (1)")
     command.add_argument("--out", type=Path, default=BUILT_IN, help=f"({BUILT_IN})")
 
     command = commands.add_parser("export", parents=[shared, seeded], help="from the checkpoint")

@@ -32,7 +32,7 @@ class TrainedSam:
 
 def read_checkpoint(path: Path) -> TrainedSam:
     """What a checkpoint of `train_region_model` holds, finished or not."""
-    content = torch.load(path, weights_only=True)
+    content = torch.load(path, weights_only=True, map_location="cpu")
     architecture = SamArchitecture.from_dict(content["settings"]["architecture"])
     sam = build_sam(architecture)
     sam.load_state_dict(content["average"])

@@ -40,8 +40,9 @@ def hints_of(
     encoder = sam.prompt_encoder
     height, width = encoder.mask_input_size
     step_px = sam.image_encoder.img_size / width
-    y = (torch.arange(height) + 0.5)[None, :, None] * step_px
-    x = (torch.arange(width) + 0.5)[None, None, :] * step_px
+    device = boxes_xyxy.device
+    y = (torch.arange(height, device=device) + 0.5)[None, :, None] * step_px
+    x = (torch.arange(width, device=device) + 0.5)[None, None, :] * step_px
     x0, y0, x1, y1 = (side[:, None, None] for side in boxes_xyxy.unbind(1))
     in_box = (x >= x0) & (x <= x1 + 1) & (y >= y0) & (y <= y1 + 1)
     px, py = (side[:, None, None] for side in points_xy.unbind(1))

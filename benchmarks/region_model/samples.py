@@ -26,32 +26,30 @@ Source = tuple[
 
 @dataclass(frozen=True)
 class Sample:
-    """A training example; the square has side S, masks have side M.
+    """A training example; the square has side S, and it asks for P = 8 of its segments.
 
     Attributes:
-        image: uint8 (S, S, 3) RGB, zero outside `valid`.
-        valid: float32 (M, M), share of each place that is image and annotated.
-        masks: float32 (P, M, M), share of each place that belongs to the segment.
+        image: uint8 (S, S, 3) RGB, zero outside the image.
+        segments: int32 (S, S), the number of each pixel's segment; 0 outside the image and where
+            nothing is annotated.
+        numbers: int32 (P,), the segments that are asked for.
         boxes_xyxy: float32 (P, 4) in pixels of the square.
         points_xy: float32 (P, 2, 2), two points inside the segment.
     """
 
     image: npt.NDArray[np.uint8]
-    valid: npt.NDArray[np.float32]
-    masks: npt.NDArray[np.float32]
+    segments: npt.NDArray[np.int32]
+    numbers: npt.NDArray[np.int32]
     boxes_xyxy: npt.NDArray[np.float32]
     points_xy: npt.NDArray[np.float32]
 
 
-def draw_sample(
-    source: Source, square_px: int, mask_px: int, rng: np.random.Generator
-) -> Sample | None:
+def draw_sample(source: Source, square_px: int, rng: np.random.Generator) -> Sample | None:
     """A random view of a labelled image, or None if it shows no segment of 30 pixels.
 
     Args:
         source: image uint8 (H, W, 3), label uint8 (H, W) and instances (H, W) or None.
         square_px: side S of the model's input.
-        mask_px: side M of the masks that the model gives; divides S.
         rng: the generator of this one draw.
     """
     image, label, instances = _view(source, square_px, rng)
@@ -64,13 +62,11 @@ def draw_sample(
     height, width = label.shape
     square = np.zeros((square_px, square_px, 3), np.uint8)
     square[:height, :width] = strong_photometry(image, rng)
-    masks = np.zeros((len(chosen), square_px, square_px), np.float32)
-    masks[:, :height, :width] = segments[None] == chosen[:, None, None]
-    valid = np.zeros((1, square_px, square_px), np.float32)
-    valid[0, :height, :width] = segments > 0
+    numbered = np.zeros((square_px, square_px), np.int32)
+    numbered[:height, :width] = segments
     points = np.stack([_inner_points(segments == number, rng) for number in chosen])
     boxes = np.stack([_jitter(box_of(segments == number), label.shape, rng) for number in chosen])
-    return Sample(square, _shares(valid, mask_px)[0], _shares(masks, mask_px), boxes, points)
+    return Sample(square, numbered, chosen.astype(np.int32), boxes, points)
 
 
 def box_of(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
@@ -152,10 +148,3 @@ def _jitter(
         moved += np.concatenate([-grown, grown])
     limit = np.array([size_hw[1] - 1, size_hw[0] - 1] * 2)
     return np.clip(moved, 0, limit).astype(np.float32)
-
-
-def _shares(values: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:
-    """Means over equal blocks of places, (N, S, S) to (N, side, side)."""
-    n, old, _ = values.shape
-    step = old // side
-    return values.reshape(n, side, step, side, step).mean((2, 4), dtype=np.float32)

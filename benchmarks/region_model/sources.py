@@ -1,9 +1,12 @@
 """Labelled images to train a region model on: generated day scenes, or a folder with labels."""
 
+import multiprocessing
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from rich.progress import track
 
 from benchmarks.quality.folders import ClassList, LabelledFolder, list_images
 from benchmarks.region_model.samples import Source
@@ -27,10 +30,23 @@ class SceneSources:
 
     def __getitem__(self, index: int) -> Source:
         if index not in self._kept:
-            scene = generate_scene(SOURCE_STYLE, self._seeds[index], self._size_hw)
-            instances = scene.instances.astype(np.uint8)  # there are never more than 255
-            self._kept[index] = (scene.image, scene.label, instances)
+            self._kept[index] = _draw(self._seeds[index], self._size_hw)
         return self._kept[index]
+
+    def draw_all(self, processes: int) -> None:
+        """Draws what is not there yet, so that processes started later share it."""
+        missing = [index for index in range(len(self)) if index not in self._kept]
+        draw = partial(_draw, size_hw=self._size_hw)
+        with multiprocessing.Pool(processes) as pool:
+            drawn = pool.imap(draw, [self._seeds[index] for index in missing], chunksize=8)
+            pairs = zip(missing, drawn, strict=True)
+            self._kept.update(track(pairs, "scenes", total=len(missing)))
+
+
+def _draw(seed: int, size_hw: tuple[int, int]) -> Source:
+    scene = generate_scene(SOURCE_STYLE, seed, size_hw)
+    # There are never more than 255 instances.
+    return scene.image, scene.label, scene.instances.astype(np.uint8)
 
 
 class FolderSources:

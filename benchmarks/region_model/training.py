@@ -7,22 +7,20 @@ their moving average and the optimizer's state, and nothing else.
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from segment_anything.modeling import Sam
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.region_model.batches import LabelledSources, SampleBatch, draw_batches
 from benchmarks.region_model.hints import hinted_share, hints_of
 from benchmarks.region_model.initial import focus_cross_attention
 from benchmarks.region_model.losses import affinity_loss, prompt_loss
-from benchmarks.region_model.samples import Sample, Source, draw_sample
+from benchmarks.region_model.samples import Source
 from benchmarks.training import schedule, training_bar
 from models.promptable.decoding import all_masks, answer_prompts
 from models.promptable.sam_architecture import SamArchitecture, build_sam
@@ -33,15 +31,6 @@ _EMA_DECAY = 0.998
 _AFFINITY_WEIGHT = 0.5
 _BOX_AND_POINTS_PROBABILITY = 0.2
 _PROMPTS_A_BOX = 3  # every third prompt is a box; points are harder
-_ATTEMPTS = 8
-
-
-class LabelledSources(Protocol):
-    """Anything indexable that gives image, label and instances (or None)."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Source: ...
 
 
 @dataclass(frozen=True)
@@ -67,32 +56,6 @@ class TrainingConfig:
     checkpoint_every_steps: int = 100
 
 
-class _Samples(Dataset[Sample]):
-    """Training example i of a run, drawn anew from (seed, i)."""
-
-    def __init__(
-        self, sources: LabelledSources, sides_px: tuple[int, int], seed: int, first: int, end: int
-    ) -> None:
-        self.sources, self.seed = sources, seed
-        self.square_px, self.mask_px = sides_px
-        self.first, self.end = first, end
-
-    def __len__(self) -> int:
-        return self.end - self.first
-
-    def __getitem__(self, offset: int) -> Sample:
-        position = self.first + offset
-        epoch, place = divmod(position, len(self.sources))
-        order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.sources))
-        for attempt in range(_ATTEMPTS):
-            rng = np.random.default_rng([self.seed, 2, position, attempt])
-            source = self.sources[int(order[(place - attempt) % len(order)])]
-            sample = draw_sample(source, self.square_px, self.mask_px, rng)
-            if sample is not None:
-                return sample
-        raise ValueError("the training images hold hardly any segment of 30 pixels")
-
-
 def train_region_model(
     sources: LabelledSources | Sequence[Source],
     architecture: SamArchitecture,
@@ -101,6 +64,8 @@ def train_region_model(
     initial: dict[str, Tensor] | None = None,
     progress: bool = True,
     fine_tuned: bool = False,
+    device: str = "cpu",
+    workers: int = 1,
 ) -> Sam:
     """The trained network: the moving average of its weights, in evaluation mode, on the CPU.
 
@@ -113,6 +78,8 @@ def train_region_model(
         progress: show a bar with loss, rate and time left.
         fine_tuned: whether the sources are others than those that `initial` was trained on; noted
             in the checkpoint.
+        device: where to train. On a GPU a resumed run ends near an undisturbed one, not on it.
+        workers: processes that draw images; the result does not depend on how many.
 
     Raises:
         ValueError: there are no images, or the checkpoint belongs to a run with other settings.
@@ -126,6 +93,8 @@ def train_region_model(
     else:
         sam.load_state_dict(initial)
     helper = nn.Conv2d(architecture.prompt_dim, architecture.prompt_dim, 1)
+    place = torch.device(device)
+    sam, helper = sam.to(place), helper.to(place)
     model = nn.ModuleDict({"sam": sam, "helper": helper})
     average = {name: value.clone() for name, value in sam.state_dict().items()}
     groups = _groups(sam, helper, config)
@@ -137,8 +106,15 @@ def train_region_model(
     settings["initial"] = None if initial is None else weights_digest(initial)
     first_step = _resume(checkpoint, settings, model, average, optimizer)
     model.train()
-    sides_px = architecture.image_px, 4 * architecture.grid_px
-    batches = _batches(sources, sides_px, config, first_step)
+    batches = draw_batches(
+        sources,
+        architecture.image_px,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        first_step=first_step,
+        steps=config.steps,
+        workers=workers,
+    )
     with training_bar(progress, "images") as bar:
         task = bar.add_task("train", total=config.steps, completed=first_step, loss=0.0, rate=0.0)
         smooth = math.nan
@@ -147,7 +123,7 @@ def train_region_model(
                 group["lr"] = group["peak"] * schedule(step, config.steps)
             share = hinted_share(step, config.hint_steps)
             draws = torch.Generator().manual_seed(config.seed + step)
-            loss = _loss(sam, helper, batch, draws, share)
+            loss = _loss(sam, helper, batch.to(place), draws, share)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
@@ -161,7 +137,7 @@ def train_region_model(
             if checkpoint is not None and (last or (step + 1) % config.checkpoint_every_steps == 0):
                 _save(checkpoint, settings, model, average, optimizer, step + 1)
     sam.load_state_dict(average)
-    return sam.eval()
+    return sam.cpu().eval()
 
 
 def weights_digest(weights: dict[str, Tensor]) -> str:
@@ -188,51 +164,34 @@ def _groups(sam: Sam, helper: nn.Module, config: TrainingConfig) -> list[dict[st
     return groups
 
 
-def _batches(
-    sources: LabelledSources | Sequence[Source],
-    sides_px: tuple[int, int],
-    config: TrainingConfig,
-    first_step: int,
-) -> Iterator[list[Sample]]:
-    count = config.batch_size
-    samples = _Samples(sources, sides_px, config.seed, first_step * count, config.steps * count)
-    # One process draws ahead. What it draws does not depend on when, so a resume needs no more.
-    loader = DataLoader(
-        samples, batch_size=count, collate_fn=list, num_workers=1, prefetch_factor=8
-    )
-    yield from loader
-
-
 def _loss(
     sam: Sam,
     helper: nn.Module,
-    batch: list[Sample],
+    batch: SampleBatch,
     generator: torch.Generator,
     hinted_share: float,
 ) -> Tensor:
-    images = torch.from_numpy(np.stack([s.image for s in batch])).permute(0, 3, 1, 2).float()
+    images = batch.images.permute(0, 3, 1, 2).float()
     # As `Sam.preprocess` does; the square is full already, and what pads it is zero afterwards.
     inside = images.amax(1, keepdim=True) > 0
     images = (images - sam.pixel_mean) / sam.pixel_std * inside
-    targets = torch.cat([torch.from_numpy(s.masks) for s in batch])
-    counts = [len(s.masks) for s in batch]
-    valid = torch.cat(
-        [torch.from_numpy(s.valid).expand(n, -1, -1) for s, n in zip(batch, counts, strict=True)]
-    )
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(images.device.type, torch.bfloat16):
         embeddings = sam.image_encoder(images)
         looks = helper(embeddings)
     # The decoder in plain precision: its tensors are small, casting them costs more than it gains.
     sparse, hints, ambiguous = _embed(sam, batch, generator, hinted_share)
-    repeats = torch.repeat_interleave(embeddings.float(), torch.tensor(counts), dim=0) + hints
-    answers = answer_prompts(sam, repeats, sparse)
+    prompts = batch.numbers.shape[1]
+    answers = answer_prompts(
+        sam, embeddings.float().repeat_interleave(prompts, dim=0) + hints, sparse
+    )
     masks = all_masks(sam, answers)
-    loss = prompt_loss(masks.float(), answers.iou.float(), targets, valid, ambiguous)
-    return loss + _AFFINITY_WEIGHT * affinity_loss(looks, _coarse(batch, looks), generator)
+    side = masks.shape[-1]
+    loss = prompt_loss(masks, answers.iou, batch.masks(side), batch.valid(side), ambiguous)
+    return loss + _AFFINITY_WEIGHT * affinity_loss(looks, batch.pure(looks.shape[-1]), generator)
 
 
 def _embed(
-    sam: Sam, batch: list[Sample], generator: torch.Generator, hinted_share: float
+    sam: Sam, batch: SampleBatch, generator: torch.Generator, hinted_share: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Embedded prompts of a step, what hints add to the image, and which prompts are one point.
 
@@ -240,33 +199,21 @@ def _embed(
         float [N, T, C], float [N, C, h, w], bool [N].
     """
     encoder = sam.prompt_encoder
-    boxes = torch.cat([torch.from_numpy(s.boxes_xyxy) for s in batch])
-    points = torch.cat([torch.from_numpy(s.points_xy) for s in batch])
-    use_box = torch.arange(len(boxes)) % _PROMPTS_A_BOX == 0
-    hinted = torch.rand(len(boxes), generator=generator) < hinted_share
+    boxes, points = batch.boxes_xyxy.flatten(0, 1), batch.points_xy.flatten(0, 1)
+    device = boxes.device
+    use_box = torch.arange(len(boxes), device=device) % _PROMPTS_A_BOX == 0
+    hinted = (torch.rand(len(boxes), generator=generator) < hinted_share).to(device)
     hints = hints_of(sam, boxes, points[:, 0], use_box, hinted)
     if torch.rand((), generator=generator) < _BOX_AND_POINTS_PROBABILITY:
         count = int(torch.randint(1, 3, (), generator=generator))
-        labelled = points[:, :count], torch.ones(len(points), count)
+        labelled = points[:, :count], torch.ones(len(points), count, device=device)
         both: Tensor = encoder(points=labelled, boxes=boxes, masks=None)[0]
-        return both, hints, torch.zeros(len(boxes), dtype=torch.bool)
-    single = points[:, :1], torch.ones(len(points), 1)
+        return both, hints, torch.zeros_like(use_box)
+    single = points[:, :1], torch.ones(len(points), 1, device=device)
     as_points = encoder(points=single, boxes=None, masks=None)[0]
     as_boxes = encoder(points=None, boxes=boxes, masks=None)[0]
     # Both have two tokens: a point is padded by one that says "not a point".
     return torch.where(use_box[:, None, None], as_boxes, as_points), hints, ~use_box
-
-
-def _coarse(batch: list[Sample], like: Tensor) -> Tensor:
-    """Which of the drawn segments covers each place of the embedding, int64 [B, h, w]; 0 none."""
-    numbers = []
-    for sample in batch:
-        share = F.adaptive_avg_pool2d(
-            torch.from_numpy(sample.masks), (like.shape[-2], like.shape[-1])
-        )
-        best, index = share.max(0)
-        numbers.append(torch.where(best > 0.5, index + 1, 0))
-    return torch.stack(numbers)
 
 
 def _average(average: dict[str, Tensor], sam: Sam, step: int) -> None:
@@ -305,10 +252,11 @@ def _resume(
 ) -> int:
     if path is None or not path.exists():
         return 0
-    content = torch.load(path, weights_only=True)
+    content = torch.load(path, weights_only=True, map_location="cpu")
     if content["settings"] != settings:
         raise ValueError(f"{path} belongs to a run with other settings; delete it to start anew")
     model.load_state_dict(content["model"])
-    average.update(content["average"])
+    for name, value in content["average"].items():
+        average[name].copy_(value)
     optimizer.load_state_dict(content["optimizer"])
     return int(content["step"])

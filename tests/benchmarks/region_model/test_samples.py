@@ -1,4 +1,5 @@
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from benchmarks.region_model.photometry import strong_photometry
@@ -16,7 +17,11 @@ SEEDS = range(40)
 
 
 def drawn(seed: int, source=None) -> Sample | None:
-    return draw_sample(source or tiny_sources(1)[0], SIDE, SIDE // 2, np.random.default_rng(seed))
+    return draw_sample(source or tiny_sources(1)[0], SIDE, np.random.default_rng(seed))
+
+
+def masks_of(sample: Sample) -> npt.NDArray[np.bool_]:
+    return sample.segments == sample.numbers[:, None, None]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -25,15 +30,15 @@ def test_prompts_fit_their_masks_and_the_image(seed):
     assert sample is not None
     assert sample.image.shape == (SIDE, SIDE, 3)
     assert sample.image.dtype == np.uint8
-    assert sample.valid.shape == (SIDE // 2, SIDE // 2)
-    assert sample.masks.shape == (PROMPTS_PER_IMAGE, SIDE // 2, SIDE // 2)
-    # Everything is annotated: the valid places are the image, whose sides here are all even.
-    height, width = (2 * np.count_nonzero(sample.valid.max(axis)) for axis in (1, 0))
+    assert sample.segments.shape == (SIDE, SIDE)
+    assert sample.numbers.shape == (PROMPTS_PER_IMAGE,)
+    # Everything is annotated: what has a number is the image.
+    height, width = (np.count_nonzero((sample.segments > 0).any(axis)) for axis in (1, 0))
     assert max(height, width) == SIDE
     assert not sample.image[height:].any()
     assert not sample.image[:, width:].any()
-    assert (sample.masks <= sample.valid).all()
-    assert (4 * sample.masks.sum((1, 2)) >= LEAST_AREA_PX).all()
+    assert (sample.numbers > 0).all()
+    assert (masks_of(sample).sum((1, 2)) >= LEAST_AREA_PX).all()
     x0, y0, x1, y1 = sample.boxes_xyxy.T
     assert (x0 >= 0).all()
     assert (y0 >= 0).all()
@@ -41,8 +46,8 @@ def test_prompts_fit_their_masks_and_the_image(seed):
     assert (y0 <= y1).all()
     assert (x1 <= width - 1).all()
     assert (y1 <= height - 1).all()
-    for mask, points in zip(sample.masks, sample.points_xy.astype(int), strict=True):
-        assert all(mask[y // 2, x // 2] > 0 for x, y in points)
+    for mask, points in zip(masks_of(sample), sample.points_xy.astype(int), strict=True):
+        assert all(mask[y, x] for x, y in points)
 
 
 def test_boxes_lie_about_their_masks():
@@ -50,22 +55,15 @@ def test_boxes_lie_about_their_masks():
     for seed in SEEDS:
         sample = drawn(seed)
         assert sample is not None
-        for mask, box in zip(sample.masks, sample.boxes_xyxy, strict=True):
-            errors.append(np.abs(box - (2 * box_of(mask > 0) + [0, 0, 1, 1])))
+        for mask, box in zip(masks_of(sample), sample.boxes_xyxy, strict=True):
+            errors.append(np.abs(box - box_of(mask)))
     assert np.median(errors) <= 1
     assert np.max(errors) <= 20
 
 
-def test_masks_are_shares_of_two_by_two_pixels():
-    # The border of the two classes lies on every column somewhere: halves and wholes occur.
-    shares = {float(v) for seed in SEEDS for v in np.unique(_sample(seed).masks)}
-    assert shares <= {0.0, 0.25, 0.5, 0.75, 1.0}
-    assert shares >= {0.0, 0.5, 1.0}
-
-
 def test_a_draw_depends_on_its_generator_alone():
     first, second, other = _sample(3), _sample(3), _sample(4)
-    for name in ("image", "valid", "masks", "boxes_xyxy", "points_xy"):
+    for name in ("image", "segments", "numbers", "boxes_xyxy", "points_xy"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     assert not np.array_equal(first.image, other.image)
 
@@ -76,8 +74,9 @@ def test_images_of_any_size_fill_the_square(size_hw):
     for seed in range(5):
         sample = drawn(seed, source)
         assert sample is not None
-        assert SIDE // 2 in [int(np.count_nonzero(sample.valid.max(axis))) for axis in (0, 1)]
-        assert (sample.masks == sample.valid).all()  # one class: one segment
+        inside = sample.segments > 0
+        assert SIDE in [int(np.count_nonzero(inside.any(axis))) for axis in (0, 1)]
+        assert (masks_of(sample) == inside).all()  # one class: one segment
 
 
 def test_nothing_annotated_or_everything_too_small_gives_no_sample():
@@ -88,13 +87,12 @@ def test_nothing_annotated_or_everything_too_small_gives_no_sample():
     assert drawn(0, (image, speckled, None)) is None
 
 
-def test_what_is_not_annotated_is_not_valid():
+def test_what_is_not_annotated_has_no_number():
     image, label, _ = tiny_sources(1)[0]
     label = np.where(label == 1, np.uint8(255), label)
     sample = drawn(1, (image, label, None))
     assert sample is not None
-    assert 0 < sample.valid.mean() < 0.7
-    assert (sample.masks <= sample.valid).all()
+    assert 0 < (sample.segments > 0).mean() < 0.7
 
 
 def test_box_of_a_mask_ends_on_its_outermost_pixels():
