@@ -68,3 +68,14 @@ class OutOfMemory(RuntimeError):
             f"out of memory with one window of {window_px} px and a batch of one; use a machine "
             "with more memory or a smaller model"
         )
+
+
+class RegionModelOutOfMemory(OutOfMemory):
+    """A region model does not fit into memory even with one image and one prompt at a time."""
+
+    def __init__(self) -> None:
+        RuntimeError.__init__(
+            self,
+            "out of memory with one image and one prompt of the region model at a time; use a "
+            "machine with more memory or a smaller region model",
+        )

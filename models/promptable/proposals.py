@@ -8,6 +8,7 @@ import torch
 from segment_anything.modeling import Sam
 from torch import Tensor
 
+from models.memory import in_parts
 from models.promptable.base import Masks, ProposalConfig
 from models.promptable.candidates import Answered, Candidates, boxes_of
 from models.promptable.frame import Frame
@@ -47,21 +48,23 @@ class GridAsker:
             least_stability: masks below it go, ...
             margin: ... if they are so many times the uncertainty of their stability below it.
         """
-        for start in range(0, len(points_xy), self.at_once):
-            points = points_xy[start : start + self.at_once]
-            answered = self._ask(points)
+
+        def part(start: int, stop: int) -> Answered:
+            answered = self._ask(points_xy[start:stop])
             stability, uncertainty = self._low_stability(answered)
             # Written so that an empty mask, whose stability is NaN, goes as well.
             stays = stability + margin * uncertainty >= least_stability
             if least_stability <= 0:
                 stays = torch.ones_like(stays)
             places = stays.nonzero()[:, 0]
-            yield Answered(
+            return Answered(
                 answered.low[places],
                 answered.iou[places],
                 stability[places],
                 answered.points_xy[places.cpu().numpy()],
             )
+
+        return in_parts(len(points_xy), self.at_once, part)
 
     def _ask(self, points_xy: npt.NDArray[np.float64]) -> Answered:
         device = self.features.device

@@ -1,6 +1,7 @@
 """A SAM of any size as a region model."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,8 @@ import torch
 from segment_anything.modeling import Sam
 from torch import Tensor
 
-from models.errors import ModelOutputInvalid
+from models.errors import ModelOutputInvalid, RegionModelOutOfMemory
+from models.memory import in_parts, or_none_if_out_of_memory
 from models.promptable.base import Embedding, Masks, Prompts, ProposalConfig, RgbImage
 from models.promptable.frame import Frame
 from models.promptable.proposals import propose
@@ -57,15 +59,20 @@ class SamRegionModel:
         return Frame(size_hw, self.architecture.image_px, 4 * self.architecture.grid_px)
 
     def encode(self, image: RgbImage) -> Embedding:
-        """See `RegionModel.encode`."""
+        """See `RegionModel.encode`.
+
+        Raises:
+            ModelOutputInvalid: if the embedding is not finite.
+            RegionModelOutOfMemory: if the image does not fit.
+        """
         size_hw = (image.shape[0], image.shape[1])
         frame = self.frame(size_hw)
         seen = torch.from_numpy(frame.image_in_square(image)).to(self.device)
         with torch.inference_mode():
             square = self.sam.preprocess(seen.permute(2, 0, 1).contiguous()[None])
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._reduced):
-                features = self.sam.image_encoder(square)[0]
-            features = features.float()
+            features = or_none_if_out_of_memory(lambda: self._features(square))
+            if features is None:
+                raise RegionModelOutOfMemory
             if not bool(torch.isfinite(features).all()):
                 raise ModelOutputInvalid("the region model's embedding is not finite (NaN or inf)")
         return Embedding(size_hw, features, frame.covers_hw_px, image)
@@ -75,6 +82,7 @@ class SamRegionModel:
 
         Raises:
             ModelOutputInvalid: if the embedding is not finite.
+            RegionModelOutOfMemory: if a single prompt does not fit.
         """
         features = self._checked(embedding)
         frame = self.frame(embedding.size_hw)
@@ -82,16 +90,12 @@ class SamRegionModel:
         order: list[npt.NDArray[np.int64]] = []
         with torch.inference_mode():
             for places in _alike(prompts):
-                for part in _parts(places, prompts_at_once(self.architecture, self.device)):
-                    sparse = self._embed(frame, prompts, part)
-                    answers = answer_prompts_of_image(self.sam, features, sparse)
-                    every = torch.arange(len(part), device=self.device)
-                    low = chosen_masks(self.sam, answers, every, torch.zeros_like(every))
-                    for iou, square in zip(
-                        answers.iou[:, 0].tolist(), found.squares(low), strict=True
-                    ):
+                answer = partial(self._answer, frame, features, prompts, places)
+                at_once = prompts_at_once(self.architecture, self.device)
+                for low, ious in in_parts(len(places), at_once, answer):
+                    for iou, square in zip(ious, found.squares(low), strict=True):
                         found.add(square, iou)
-                    order.append(part)
+                order.append(places)
         masks = found.masks()
         return masks_at(masks, np.argsort(np.concatenate(order))) if order else masks
 
@@ -100,6 +104,7 @@ class SamRegionModel:
 
         Raises:
             ModelOutputInvalid: if the embedding is not finite.
+            RegionModelOutOfMemory: if a single prompt does not fit.
         """
         features = self._checked(embedding)
         with torch.inference_mode():
@@ -115,6 +120,28 @@ class SamRegionModel:
         if not bool(torch.isfinite(features).all()):
             raise ModelOutputInvalid("the region model's embedding is not finite (NaN or inf)")
         return features.to(self.device)
+
+    def _features(self, square: Tensor) -> Tensor:
+        """The embedding float32 [C, h, w] of a preprocessed image [1, 3, S, S]."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._reduced):
+            features: Tensor = self.sam.image_encoder(square)[0]
+        return features.float()
+
+    def _answer(
+        self,
+        frame: Frame,
+        features: Tensor,
+        prompts: Prompts,
+        places: npt.NDArray[np.int64],
+        start: int,
+        stop: int,
+    ) -> tuple[Tensor, list[float]]:
+        """Logits [N, low, low] and estimated IoUs of some of the prompts at `places`."""
+        part = places[start:stop]
+        answers = answer_prompts_of_image(self.sam, features, self._embed(frame, prompts, part))
+        every = torch.arange(len(part), device=self.device)
+        low = chosen_masks(self.sam, answers, every, torch.zeros_like(every))
+        return low, answers.iou[:, 0].tolist()
 
     def _embed(self, frame: Frame, prompts: Prompts, part: npt.NDArray[np.int64]) -> Tensor:
         """Embedded prompts float [N, T, C] of prompts that are alike."""
@@ -148,8 +175,3 @@ def _alike(prompts: Prompts) -> Iterator[npt.NDArray[np.int64]]:
         counts = (prompts.point_labels >= 0).sum(1)
     for count in np.unique(counts):
         yield np.flatnonzero(counts == count)
-
-
-def _parts(places: npt.NDArray[np.int64], most: int) -> Iterator[npt.NDArray[np.int64]]:
-    for start in range(0, len(places), most):
-        yield places[start : start + most]

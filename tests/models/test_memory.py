@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from models.config import PredictConfig
-from models.errors import OutOfMemory
-from models.memory import MemoryPlan, is_out_of_memory, or_none_if_out_of_memory
+from models.errors import OutOfMemory, RegionModelOutOfMemory
+from models.memory import MemoryPlan, in_parts, is_out_of_memory, or_none_if_out_of_memory
 from models.prediction import Predictor
 from tests.models.fakes import ConvModel, HungryModel
 
@@ -38,6 +38,9 @@ def test_an_image_smaller_than_the_smallest_window_cannot_be_tiled():
             True,
         ),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
         (ValueError("not enough memory"), False),
     ],
@@ -93,3 +96,26 @@ def test_a_model_that_never_fits_ends_in_a_clear_error():
     predictor = Predictor(HungryModel(0, MemoryError()), PredictConfig())
     with pytest.raises(OutOfMemory, match="more memory or a smaller model"):
         list(predictor.predict(images(1, 300)))
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_part_that_does_not_fit_is_done_again_in_halves(error):
+    asked = []
+
+    def step(start: int, stop: int) -> list[int]:
+        asked.append((start, stop))
+        if stop - start > 3:
+            raise error
+        return list(range(start, stop))
+
+    assert sum(in_parts(10, 8, step), []) == list(range(10))
+    assert asked == [(0, 8), (0, 4), (0, 2), (2, 4), (4, 6), (6, 8), (8, 10)]
+    assert list(in_parts(0, 8, step)) == []
+
+
+def test_a_single_prompt_that_does_not_fit_ends_in_a_clear_error():
+    def never(start: int, stop: int) -> int:
+        raise MemoryError
+
+    with pytest.raises(RegionModelOutOfMemory, match="smaller region model"):
+        list(in_parts(3, 2, never))
