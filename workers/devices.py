@@ -25,10 +25,17 @@ def resolve_device(wanted: str) -> str:
 
 
 def set_threads(settings: Settings) -> None:
-    """Give torch its share of the cores; the bytes of a label depend on this number."""
+    """Give torch its share of the cores; the bytes of a label depend on this number.
+
+    On a GPU, too, the same image shall give the same label, and float32 mean float32.
+    """
     threads = settings.threads or max(1, (os.cpu_count() or 1) // max(1, settings.workers))
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # cuBLAS reads it when it starts; without it, its sums may come in another order each time.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # cuDNN would round the inputs of convolutions to 10 bits of mantissa.
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def free_device_memory() -> None:
