@@ -13,13 +13,16 @@ _CPU_FACTS: Final = Path("/proc/cpuinfo")
 
 def commit() -> str | None:
     """The commit that is measured, with `-dirty` where the tree differs; None outside git."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=Path(__file__).parent,
+        )
+    except FileNotFoundError:  # git is not installed
+        return None
     return found.stdout.strip() or None
 
 
