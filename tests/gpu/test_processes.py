@@ -17,7 +17,7 @@ pytestmark = MARKS
 def group_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A group that holds this process alone, and takes itself for two."""
     if DEVICE.type == "cuda":
-        torch.cuda.set_device(DEVICE)
+        torch.cuda.set_device(0)
     backend = "nccl" if DEVICE.type == "cuda" else "gloo"
     dist.init_process_group(backend, init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
     monkeypatch.setattr(processes, "process_count", lambda: 2)
