@@ -334,7 +334,7 @@ def _rectifier_of(model: SegmentationModel) -> Rectifier:
             "Fit one with a job of type fit_rectifier or with models.rectification.source_fit.",
         )
     rectifier.check_fits(model)
-    return rectifier
+    return rectifier.on(model.device)
 
 
 def _without_masks(kept: KeptLabel) -> Aggregation:

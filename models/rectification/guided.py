@@ -43,12 +43,12 @@ class Guide:
     colours: Tensor
 
     @classmethod
-    def of(cls, image: npt.NDArray[np.uint8]) -> "Guide":
-        """The guide of an image, uint8 (H, W, 3) RGB; a flat one does not guide."""
+    def of(cls, image: npt.NDArray[np.uint8], device: torch.device | str = "cpu") -> "Guide":
+        """The guide of an image, uint8 (H, W, 3) RGB, on a device; a flat one does not guide."""
         smooth = cv2.bilateralFilter(np.ascontiguousarray(image), *_BILATERAL).astype(np.float32)
         smooth -= smooth.mean((0, 1))
         smooth /= max(float(smooth.std()), _LEAST_DEVIATION)
-        return cls(torch.from_numpy(smooth).permute(2, 0, 1)[None])
+        return cls(torch.from_numpy(smooth).to(device).permute(2, 0, 1)[None])
 
     def read(
         self, values: Tensor, cover_hw_px: tuple[float, float], pixels_yx: Sequence[Tensor]

@@ -4,9 +4,10 @@ IR2F-style reconstruction: a continuous field of reliability r, a second opinion
 calibration that makes r a probability.
 """
 
+import copy
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -28,7 +29,7 @@ _FIELD, _AUXILIARY = "field.", "auxiliary."
 
 @dataclass(frozen=True, eq=False)
 class Rectifier:
-    """A fitted rectifier, ready for use on the CPU.
+    """A fitted rectifier, ready for use; on the CPU until it is moved.
 
     The logit of r at a point is `field(point) + confidence_gain * log_odds(p_max(point))`, plus
     `agreement_gain * log_odds(agreement(point))` where the image was looked at several times, then
@@ -58,6 +59,19 @@ class Rectifier:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.field.first.weight.device
+
+    def on(self, device: torch.device) -> "Rectifier":
+        """The same rectifier on a device; itself where it is there already."""
+        if self.device == device:
+            return self
+        field, auxiliary = copy.deepcopy((self.field, self.auxiliary))
+        moved = None if auxiliary is None else auxiliary.to(device)
+        return replace(self, field=field.to(device), auxiliary=moved)
 
     def check_fits(self, model: SegmentationModel) -> None:
         """Refuse to judge the labels of another model.

@@ -1,6 +1,7 @@
 """The stage `rectify`: how far each label can be trusted, and which class it should have been."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.memory import or_none_if_out_of_memory
 from models.prediction import Prediction
 from models.prediction_detail import CELL_PX
 from models.rectification.calibration import LEAST_AGREEMENT, log_odds
@@ -35,7 +37,8 @@ def rectify(prediction: Prediction, rectifier: Rectifier, config: RectifyConfig)
 
     Args:
         prediction: with `detail`.
-        rectifier: fitted for the model that predicted.
+        rectifier: fitted for the model that predicted; its device computes, or the CPU where
+            memory runs out there.
         config: how.
 
     Returns:
@@ -46,10 +49,17 @@ def rectify(prediction: Prediction, rectifier: Rectifier, config: RectifyConfig)
         ValueError: the prediction has no detail, or the features are not finite or not those that
             the rectifier knows.
     """
+    found = or_none_if_out_of_memory(partial(_rectify, prediction, rectifier, config))
+    if found is None:  # the card is full; the CPU takes longer
+        found = _rectify(prediction, rectifier.on(torch.device("cpu")), config)
+    return found
+
+
+def _rectify(prediction: Prediction, rectifier: Rectifier, config: RectifyConfig) -> Prediction:
     detail = prediction.detail
     if detail is None:
         raise ValueError("the stage 'rectify' needs a prediction with its detail")
-    given = field_input(detail)
+    given = _moved(field_input(detail), rectifier.device)
     reliability = reliability_of(prediction, given, rectifier, config)
     label, certainty, mixed, note = prediction.label, reliability, None, prediction.note
     if config.relabel and rectifier.auxiliary is not None:
@@ -63,11 +73,10 @@ def rectify(prediction: Prediction, rectifier: Rectifier, config: RectifyConfig)
             )
         label, certainty = relabelled(prediction, given, opinion, reliability)
         if config.edges == "guided" and detail.image is not None:
-            near = near_edges(torch.from_numpy(prediction.label)[None], config.band_px)[0]
-            guide = Guide.of(detail.image)
-            relabel_guided(
-                prediction, given, opinion, reliability, near.numpy(), guide, label, certainty
-            )
+            said = torch.from_numpy(prediction.label).to(rectifier.device)
+            near = near_edges(said[None], config.band_px)[0].cpu().numpy()
+            guide = Guide.of(detail.image, rectifier.device)
+            relabel_guided(prediction, given, opinion, reliability, near, guide, label, certainty)
         mixed = _mixed(given, opinion, reliability)
     return replace(
         prediction,
@@ -93,9 +102,9 @@ def reliability_of(
         band_px=config.band_px,
     )[0]
     if rectifier.field.shape.per_class:
-        own = torch.from_numpy(prediction.label.astype(np.int64))[None]
+        own = torch.from_numpy(prediction.label.astype(np.int64))[None].to(field.device)
         field = field.gather(0, own)[0]
-    return rectifier.calibration.probability(field.numpy() + gained(prediction, rectifier))
+    return rectifier.calibration.probability(field.cpu().numpy() + gained(prediction, rectifier))
 
 
 def gained(prediction: Prediction, rectifier: Rectifier) -> npt.NDArray[np.float32]:
@@ -118,9 +127,10 @@ def relabelled(
     Args:
         prediction: p, and the class that r is about.
         given: p on the coarse grid, B = 1.
-        opinion: b on the grid of the features, float [1, K, h, w].
+        opinion: b on the grid of the features, float [1, K, h, w], on the same device.
         reliability: r, float32 (H, W).
     """
+    device = opinion.device
     r, p_max = reliability.ravel(), prediction.p_max.ravel()
     # No other class has more than 1 - p_max, and b has not more than 1: the rest cannot change.
     pixels = np.flatnonzero(1 - r > r * (2 * p_max - 1))
@@ -128,17 +138,17 @@ def relabelled(
     width = prediction.label.shape[1]
     for first in range(0, len(pixels), _PIXELS_AT_ONCE):
         part = pixels[first : first + _PIXELS_AT_ONCE]
-        centres = torch.from_numpy(np.stack([part // width, part % width], 1) + 0.5)
+        centres = torch.from_numpy(np.stack([part // width, part % width], 1) + 0.5).to(device)
         p = bilinear(given.probabilities, given.probabilities_cover_hw_px, centres)
         b = bilinear(opinion, given.features_cover_hw_px, centres)
-        own = torch.from_numpy(prediction.label.ravel()[part].astype(np.int64))[:, None]
+        before = prediction.label.ravel()[part]
+        own = torch.from_numpy(before.astype(np.int64)).to(device)[:, None]
         # p comes from a coarse grid; of the predicted class the exact value is at hand.
-        p.scatter_(1, own, torch.from_numpy(p_max[part])[:, None])
-        trust = torch.from_numpy(r[part])
-        highest, winner = rectified_label(trust, p, b).max(1)
-        changed = (winner != own[:, 0]).numpy()
-        label.ravel()[part[changed]] = winner.numpy()[changed]
-        certainty.ravel()[part[changed]] = highest.clamp(max=1).numpy()[changed]
+        p.scatter_(1, own, torch.from_numpy(p_max[part]).to(device)[:, None])
+        highest, classes = _largest(r[part], p, b)
+        changed = classes != before
+        label.ravel()[part[changed]] = classes[changed]
+        certainty.ravel()[part[changed]] = highest[changed]
     return label, certainty
 
 
@@ -157,24 +167,39 @@ def relabel_guided(
     Args:
         prediction, given, opinion, reliability: as for `relabelled`.
         where: the pixels that are written, bool (H, W).
-        guide: of the image.
+        guide: of the image, on the device of the opinion.
         label, certainty: (H, W); changed.
     """
     pixels = np.flatnonzero(where)
     width = where.shape[1]
     for first in range(0, len(pixels), _PIXELS_AT_ONCE):
         part = pixels[first : first + _PIXELS_AT_ONCE]
-        at = torch.from_numpy(part // width), torch.from_numpy(part % width)
+        at = [torch.from_numpy(of).to(opinion.device) for of in (part // width, part % width)]
         p = guide.read(given.probabilities, given.probabilities_cover_hw_px, at)
         b = guide.read(opinion, given.features_cover_hw_px, at)
-        trust = torch.from_numpy(reliability.ravel()[part])
-        highest, winner = rectified_label(trust, p, b).max(1)
-        classes = winner.numpy().astype(np.uint8)
+        highest, classes = _largest(reliability.ravel()[part], p, b)
         changed = classes != prediction.label.ravel()[part]
         label.ravel()[part] = classes
-        certainty.ravel()[part] = np.where(
-            changed, highest.clamp(max=1).numpy(), reliability.ravel()[part]
-        )
+        certainty.ravel()[part] = np.where(changed, highest, reliability.ravel()[part])
+
+
+def _largest(
+    reliability: npt.NDArray[np.float32], p: Tensor, b: Tensor
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """Largest probability of the mixture at N pixels, float32 (N,), and its class, uint8 (N,)."""
+    trust = torch.from_numpy(reliability).to(p.device)
+    highest, winner = rectified_label(trust, p, b).max(1)
+    return highest.clamp(max=1).cpu().numpy(), winner.to(torch.uint8).cpu().numpy()
+
+
+def _moved(given: FieldInput, device: torch.device) -> FieldInput:
+    agreement = None if given.agreement is None else given.agreement.to(device)
+    return replace(
+        given,
+        features=given.features.to(device),
+        probabilities=given.probabilities.to(device),
+        agreement=agreement,
+    )
 
 
 def _mixed(
@@ -183,12 +208,13 @@ def _mixed(
     """r p + (1 - r) b in cells of 4 px, float16 (K, ceil(H / 4), ceil(W / 4))."""
     height, width = reliability.shape
     p = given.probabilities
-    r = F.pad(torch.from_numpy(reliability)[None, None], _to_cells(height, width), "replicate")
+    r = torch.from_numpy(reliability).to(p.device)[None, None]
+    r = F.pad(r, _to_cells(height, width), "replicate")
     r = F.avg_pool2d(r, CELL_PX)
-    axes = [(torch.arange(cells) + 0.5) * CELL_PX for cells in p.shape[2:]]
+    axes = [(torch.arange(cells, device=p.device) + 0.5) * CELL_PX for cells in p.shape[2:]]
     b = bilinear(opinion, given.features_cover_hw_px, torch.cartesian_prod(*axes))
     mixed = r * p + (1 - r) * b.T.reshape(p.shape)
-    return np.asarray(mixed[0].half().numpy())
+    return np.asarray(mixed[0].half().cpu().numpy())
 
 
 def _to_cells(height: int, width: int) -> tuple[int, int, int, int]:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.config import PredictConfig
+from models.config import PipelineConfig, PredictConfig
 from models.errors import RegionModelOutOfMemory
+from models.pipeline import LabelPipeline
 from models.prediction import Prediction, Predictor
 from models.promptable.base import Masks, Prompts, ProposalConfig
 from models.promptable.sam import SamRegionModel
 from models.promptable.sam_architecture import SamArchitecture, build_sam
+from models.rectification.config import RectifyConfig
 from tests.gpu.device import CUDA_ALONE, DEVICE, MARKS, demo_model, scene
 
 pytestmark = [*MARKS, CUDA_ALONE]
@@ -98,6 +100,18 @@ def test_a_smaller_window_where_one_image_is_too_large(caplog):
     assert cramped.window_px < 1024
     # A window sees less around it, so borders move.
     assert (usual.label == cramped.label).mean() >= 0.9
+
+
+def test_a_rectifier_that_does_not_fit_answers_on_the_cpu(caplog):
+    config = PipelineConfig(rectify=RectifyConfig())
+    pipeline = LabelPipeline(demo_model(DEVICE), config)
+    (seen,) = pipeline.look([scene(0, size_hw=(512, 1024)).image])
+    usual = pipeline.rectify(seen)
+    with nearly_full(0), caplog.at_level(logging.WARNING):
+        cramped = pipeline.rectify(seen)
+    assert messages(caplog)
+    assert (usual.label == cramped.label).mean() >= 0.999
+    assert np.abs(usual.p_max - cramped.p_max).mean() <= 1e-3
 
 
 def test_fewer_prompts_at_once_give_the_same_masks(caplog):

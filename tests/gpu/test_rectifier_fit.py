@@ -39,6 +39,9 @@ def test_it_is_like_that_of_a_cpu_and_works_on_both():
         model = demo_model(device)
         rectifier.check_fits(model)
         ((_, prediction),) = Predictor(model, PredictConfig(), with_detail=True).predict([image])
-        answers.append(rectify(prediction, rectifier, RectifyConfig(relabel=False)).p_max)
+        assert rectifier.on(device).device.type == device.type
+        answers.append(
+            rectify(prediction, rectifier.on(device), RectifyConfig(relabel=False)).p_max
+        )
     assert np.abs(answers[0] - answers[1]).mean() <= 0.03
     assert np.abs(answers[1] - answers[2]).mean() <= 0.01

@@ -53,7 +53,11 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def model(calibrated: bool = True) -> Any:
     found: Any = RedModel()
-    found.rectifier = SimpleNamespace(calibrated=calibrated, check_fits=lambda model: None)
+    found.rectifier = SimpleNamespace(
+        calibrated=calibrated,
+        check_fits=lambda model: None,
+        on=lambda device: found.rectifier,
+    )
     return found
 
 

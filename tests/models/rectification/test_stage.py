@@ -8,6 +8,7 @@ from models.prediction import Prediction
 from models.prediction_detail import PredictionDetail
 from models.rectification import stage
 from models.rectification.config import RectifyConfig
+from models.rectification.dense import dense_logits
 from models.rectification.rectifier import field_input
 from models.rectification.stage import _mixed, rectify
 from tests.models.rectification.toys import doubtful_everywhere
@@ -140,3 +141,21 @@ def test_agreement_of_several_looks_moves_r_by_its_log_odds():
     # Of a single look max-softmax takes its place.
     found = rectify(plain, rectifier, RectifyConfig(relabel=False))
     assert found.p_max == pytest.approx(0.8, abs=1e-5)
+
+
+def test_a_device_that_is_full_leaves_the_work_to_the_cpu(monkeypatch):
+    rectifier = doubtful_everywhere(NAMES, 3, 0.7)
+    expected = rectify(prediction(), rectifier, RectifyConfig())
+    asked = []
+
+    def full_once(*given, **more):
+        asked.append(given)
+        if len(asked) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return dense_logits(*given, **more)
+
+    monkeypatch.setattr(stage, "dense_logits", full_once)
+    found = rectify(prediction(), rectifier, RectifyConfig())
+    assert len(asked) == 2
+    np.testing.assert_array_equal(found.label, expected.label)
+    np.testing.assert_array_equal(found.p_max, expected.p_max)
