@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from models.segmentation.sliding_window import Axis, Block, Window, WindowGrid
 from models.segmentation.views import View
@@ -69,7 +70,12 @@ class DetailCollector:
 
     def add_block(self, block: Block) -> None:
         """Counts finished probabilities; every pixel comes once."""
-        values = block.probabilities.float().cpu()
+        if block.probabilities.device.type != "cpu":
+            cells = cell_sums(block.probabilities.float(), block.y, block.x).cpu()
+            top, left = block.y // CELL_PX, block.x // CELL_PX
+            self._sums[:, top : top + cells.shape[1], left : left + cells.shape[2]] += cells
+            return
+        values = block.probabilities.float()
         rows = torch.arange(block.y, block.y + values.shape[1]) // CELL_PX
         columns = torch.arange(block.x, block.x + values.shape[2]) // CELL_PX
         first, last = int(columns[0]), int(columns[-1]) + 1
@@ -113,6 +119,21 @@ class DetailCollector:
             agreement[0] if len(agreement) else None,
             image,
         )
+
+
+def cell_sums(values: Tensor, y: int, x: int) -> Tensor:
+    """Sums over the cells of an image that a rectangle touches, float [K, h, w].
+
+    Args:
+        values: of the rectangle's pixels, float [K, H, W].
+        y, x: its top left pixel.
+    """
+    height, width = values.shape[1:]
+    top, left = y % CELL_PX, x % CELL_PX
+    beyond = (left, -(left + width) % CELL_PX, top, -(top + height) % CELL_PX)
+    padded = F.pad(values, beyond)
+    rows, columns = (side // CELL_PX for side in padded.shape[1:])
+    return padded.reshape(len(values), rows, CELL_PX, columns, CELL_PX).sum((2, 4))
 
 
 def _own_cells(axis: Axis, index: int, step_px: float) -> tuple[int, int]:

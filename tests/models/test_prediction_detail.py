@@ -8,7 +8,7 @@ import torch
 from models.config import PredictConfig
 from models.ontology import Ontology
 from models.prediction import Predictor
-from models.prediction_detail import PredictionDetail
+from models.prediction_detail import CELL_PX, PredictionDetail, cell_sums
 from models.segmentation.base import SegmentationOutput
 
 
@@ -123,3 +123,18 @@ def test_a_single_look_and_a_prediction_without_detail_have_no_agreement(config)
     predictor = Predictor(BrightnessModel(), config, with_detail)
     ((_, found),) = predictor.predict([picture(8, 8)])
     assert found.agreement is None
+
+
+@pytest.mark.parametrize(("y", "x"), [(0, 0), (3, 6), (5, 4)])
+@pytest.mark.parametrize("size_hw", [(1, 1), (7, 10), (8, 5)])
+def test_sums_over_the_cells_that_a_rectangle_touches(y, x, size_hw):
+    values = torch.rand(2, *size_hw)
+    height, width = size_hw
+    expected = torch.zeros(2, 6, 6)
+    for row in range(height):
+        for column in range(width):
+            cell = (y + row) // CELL_PX, (x + column) // CELL_PX
+            expected[:, cell[0], cell[1]] += values[:, row, column]
+    rows = slice(y // CELL_PX, (y + height - 1) // CELL_PX + 1)
+    columns = slice(x // CELL_PX, (x + width - 1) // CELL_PX + 1)
+    torch.testing.assert_close(cell_sums(values, y, x), expected[:, rows, columns])
