@@ -1,5 +1,6 @@
 """Schema of the catalog: built and changed by Alembic alone, under a lock."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -54,13 +55,19 @@ def downgrade(url: str, revision: str = "base") -> None:
     command.downgrade(_config(url), revision)
 
 
+@cache
+def _head() -> str | None:
+    """The last revision, of the scripts as they are when it is first asked for."""
+    return ScriptDirectory(str(SCRIPTS)).get_current_head()
+
+
 def require_current(engine: Engine) -> None:
     """Check that the catalog has the schema that this program was written for.
 
     Raises:
         SchemaMismatch: with what to do about it.
     """
-    head = ScriptDirectory(str(SCRIPTS)).get_current_head()
+    head = _head()
     with engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
     if found != head:
