@@ -192,11 +192,16 @@ class TestEveryOperation:
                     answer = wire.request(method, target)
                     assert_sound(answer, (method, target[:200]), str(tmp_path))
 
-    def test_header_values(self, wire: Wire, known: dict[str, str], tmp_path: Path) -> None:
+    def test_header_values(
+        self, site: Installation, wire: Wire, known: dict[str, str], tmp_path: Path
+    ) -> None:
         odd = ["", "\xff\xfe", "x" * 5000, "*", '"', ",,,", "W/", "bytes=9-1", "-1", "\t", "9" * 50]
+        # These do not reach the catalog where no operation names them: on one database is enough.
+        general = {"Range", "If-None-Match", "Prefer", "Content-Type"}
+        tried_everywhere = general if site.settings.catalog_url.startswith("sqlite") else set()
         for method, path, operation in operations(wire):
             named = {p["name"] for p in operation.get("parameters", []) if p["in"] == "header"}
-            for name in sorted({*named, "Range", "If-None-Match", "Prefer", "Content-Type"}):
+            for name in sorted(named | tried_everywhere):
                 for value in odd:
                     headers = {name: value}
                     target = existing(path, known) if method == "GET" else filled(path)
