@@ -105,7 +105,7 @@ NO_TELEMETRY: TelemetryConfig = {
 
 
 def create_app(settings: Settings | None = None, state: ServiceState | None = None) -> FastAPI:
-    """Build the application; connections are opened when it starts.
+    """Build the application; connections that are not given are opened when it starts.
 
     Raises (at start):
         SchemaMismatch: the catalog has another schema.
@@ -114,14 +114,15 @@ def create_app(settings: Settings | None = None, state: ServiceState | None = No
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        opened = state or open_state(settings)
+        given: ServiceState | None = app.state.given
+        opened = given or open_state(settings)
         require_current(opened.catalog.engine)
         app.state.selvage = opened
         app.state.event_hub = EventHub(opened.catalog, opened.settings)
         app.state.catalog_registry = metrics.catalog_registry(opened.catalog, opened.settings)
         yield
         await app.state.event_hub.close()
-        if state is None:
+        if given is None:
             opened.queue.close()
             opened.catalog.close()
 
@@ -136,6 +137,7 @@ def create_app(settings: Settings | None = None, state: ServiceState | None = No
         docs_url=None,
         redoc_url=None,
     )
+    app.state.given = state  # None: to be opened
     app.state.allowed_methods = AllowedMethods(module.router for module in ROUTERS)
     problems.install(app)
     app.add_middleware(HeadAsGet)  # the last one added is the first that a request meets

@@ -12,10 +12,10 @@ from api_schemas.events import EVENT_TYPES
 from domain import jobs, leases, sweep
 from domain.job_states import is_done
 from domain.leases import ClaimedChunk, Commit, LeaseLost, Outcome, claim, commit
-from storage.catalog import migrations
 from storage.catalog.engine import Catalog
 from storage.catalog.events import events_between
 from storage.catalog.tables import LabelRow
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.rows import (
     LEASE_SECONDS,
     add_job,
@@ -40,8 +40,7 @@ class LeaseWalk(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._folder = tempfile.TemporaryDirectory(prefix="selvage-walk-")
-        url = f"sqlite:///{Path(self._folder.name) / 'catalog.sqlite3'}"
-        migrations.upgrade(url)
+        url = new_sqlite_catalog(Path(self._folder.name) / "catalog.sqlite3")
         self.catalog = Catalog(url)
         self.job_id = add_job(self.catalog, image_set=add_set(self.catalog, IMAGES, rejected=1))
         self.held: list[ClaimedChunk] = []

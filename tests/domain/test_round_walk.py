@@ -19,7 +19,6 @@ from sqlalchemy.orm import Session
 
 from api_schemas.campaigns import ENDED_CAMPAIGNS
 from domain import campaigns, rounds
-from storage.catalog import migrations
 from storage.catalog.engine import Catalog
 from storage.catalog.tables import CampaignStepRow, LabelSetRow
 from tests.support.campaigns import (
@@ -30,6 +29,7 @@ from tests.support.campaigns import (
     jobs_of,
     start,
 )
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.rows import add_set, add_version, get_job
 
 
@@ -58,23 +58,13 @@ class CrashingCatalog(Catalog):
             raise Crash
 
 
-TEMPLATE = TemporaryDirectory(prefix="selvage-walk-")
-
-
-def fresh_catalog(folder: Path) -> str:
-    template = Path(TEMPLATE.name) / "empty.sqlite3"
-    if not template.exists():
-        migrations.upgrade(f"sqlite:///{template}")
-    path = folder / "catalog.sqlite3"
-    path.write_bytes(template.read_bytes())
-    return f"sqlite:///{path}"
-
-
 class Walk(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = TemporaryDirectory(prefix="selvage-walk-")
-        self.catalog = CrashingCatalog(fresh_catalog(Path(self.folder.name)))
+        self.catalog = CrashingCatalog(
+            new_sqlite_catalog(Path(self.folder.name) / "catalog.sqlite3")
+        )
         add_version(self.catalog)
         self.campaign = start(self.catalog, add_set(self.catalog, 2), rounds=2)
 
@@ -156,7 +146,7 @@ TestWalk = Walk.TestCase
 @pytest.mark.parametrize("after_commit", [False, True])
 def test_a_crash_in_every_transaction(tmp_path: Path, after_commit: bool) -> None:
     """The whole way with a crash in each transaction ends like the way without any."""
-    catalog = CrashingCatalog(fresh_catalog(tmp_path))
+    catalog = CrashingCatalog(new_sqlite_catalog(tmp_path / "catalog.sqlite3"))
     add_version(catalog)
     campaign = start(catalog, add_set(catalog, 2), rounds=2)
     crashes = 0

@@ -6,15 +6,14 @@ import pytest
 
 from api_schemas.ids import new_id
 from ops.backup import CannotBackUp, back_up_catalog
-from storage.catalog import image_sets, migrations
+from storage.catalog import image_sets
 from storage.catalog.engine import Catalog
+from tests.support.catalogs import new_sqlite_catalog
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    address = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-    migrations.upgrade(address)
-    return address
+    return new_sqlite_catalog(tmp_path / "catalog.sqlite3")
 
 
 def add_set(catalog: Catalog) -> str:

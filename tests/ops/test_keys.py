@@ -12,18 +12,18 @@ from sqlalchemy import select
 from domain.api_keys import CREATE_COMMAND, KeysNeeded, refuse_open_service
 from domain.settings import Settings
 from ops import ports
-from storage.catalog import migrations
 from storage.catalog.engine import Catalog
 from storage.catalog.tables import ApiKeyRow
 from tests.ops.processes import own_environment, wait_for
 from tests.ops.test_cli import selvage
 from tests.ops.test_up import Up
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.keys import make_key
 
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    migrations.upgrade(f"sqlite:///{tmp_path / 'catalog.sqlite3'}")
+    new_sqlite_catalog(tmp_path / "catalog.sqlite3")
     return tmp_path
 
 

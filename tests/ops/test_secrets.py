@@ -10,14 +10,14 @@ from domain import connections
 from domain.secrets import KEY_FILE, SecretKeeper
 from domain.settings import Settings
 from storage.catalog import connections as rows
-from storage.catalog import migrations
 from storage.catalog.engine import Catalog
 from tests.ops.test_cli import selvage
+from tests.support.catalogs import new_sqlite_catalog
 
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    migrations.upgrade(f"sqlite:///{tmp_path / 'catalog.sqlite3'}")
+    new_sqlite_catalog(tmp_path / "catalog.sqlite3")
     return tmp_path
 
 

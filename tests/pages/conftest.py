@@ -10,10 +10,10 @@ from PIL import Image
 
 from benchmarks.scenes import generate_scene
 from models.segmentation.loading import check_model
-from storage.catalog import migrations
 from tests.support import campaigns
 from tests.support.api import get_items, post_images, start_job
 from tests.support.campaigns import add_version_of
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.installation import Installation, installation
 from tests.support.live_server import LiveServer, live_server
 from workers.model_folder import store_folder
@@ -68,8 +68,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shown(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> Iterator[Shown]:
     """Shared by all tests that only look."""
     folder = tmp_path_factory.mktemp("shown")
-    url = f"sqlite:///{folder / 'catalog.sqlite3'}"
-    migrations.upgrade(url)
+    url = new_sqlite_catalog(folder / "catalog.sqlite3")
     with installation(url, folder / "data") as site:
         add_demo_model(site)
         yield fill(site, scenes)

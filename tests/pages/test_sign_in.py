@@ -9,9 +9,9 @@ from sqlalchemy import func, select, update
 
 from domain import page_sessions
 from service.pages.sign_in import our_path
-from storage.catalog import migrations
 from storage.catalog.tables import ApiKeyRow, PageSessionRow
 from tests.support import campaigns
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.installation import Installation, installation
 from tests.support.keys import bearer, make_key
 from tests.support.rows import add_job, add_set
@@ -23,8 +23,7 @@ OURS = {"Origin": "http://testserver", "Host": "testserver"}
 @pytest.fixture
 def reachable(tmp_path: Path) -> Iterator[Installation]:
     """An installation that asks for keys."""
-    url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-    migrations.upgrade(url)
+    url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
     with installation(url, tmp_path / "data", host="0.0.0.0") as opened:
         opened.client.follow_redirects = False
         yield opened

@@ -9,10 +9,10 @@ from sqlalchemy import update
 
 from service import key_gate
 from service.access import METRICS_PATH, OPEN, RULES, scope_needed
-from storage.catalog import migrations
 from storage.catalog.tables import ApiKeyRow
 from tests.service.test_problems import assert_problem
 from tests.support.api import multipart
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.images import png_bytes
 from tests.support.installation import Installation, installation
 from tests.support.keys import bearer, make_key
@@ -23,8 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.fixture
 def reachable(tmp_path: Path) -> Iterator[Installation]:
     """An installation that other machines reach: keys are asked for."""
-    url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-    migrations.upgrade(url)
+    url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
     with installation(url, tmp_path / "data", host="0.0.0.0") as opened:
         yield opened
 
@@ -215,8 +214,7 @@ class TestWhenKeysAreAskedFor:
 
     @pytest.mark.parametrize(("mode", "status"), [("always", 401), ("never", 200)])
     def test_the_setting_decides(self, tmp_path: Path, mode: str, status: int) -> None:
-        url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-        migrations.upgrade(url)
+        url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
         with installation(url, tmp_path / "data", require_keys=mode) as site:
             if mode == "never":
                 make_key(site.catalog, "admin")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.catalog import migrations
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.images import png_bytes
 from tests.support.installation import Installation, installation
 from tests.support.wire import Wire, wire_to
@@ -21,8 +21,7 @@ PART = (
 
 @pytest.fixture
 def slow_site(tmp_path: Path) -> Iterator[Installation]:
-    url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-    migrations.upgrade(url)
+    url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
     with installation(url, tmp_path / "data", body_idle_seconds=IDLE_SECONDS) as site:
         yield site
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from storage.catalog import migrations
 from storage.objects import image_key
 from tests.support.api import get_items, post_images, post_set
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.support.images import png_bytes
 from tests.support.installation import Installation, installation
@@ -110,8 +110,7 @@ class TestLinks:
         assert timedelta(minutes=14) < left <= timedelta(minutes=15)
 
     def test_large_files_by_themselves(self, s3_server: S3Server, tmp_path: Path) -> None:
-        url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-        migrations.upgrade(url)
+        url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
         changes = s3_server.settings(s3_server.new_bucket(), redirect_bytes=len(LARGE))
         with installation(url, tmp_path / "data", **changes) as site:
             assert ask(site, image_address(site, SMALL)).content == SMALL
@@ -135,8 +134,7 @@ class TestFaults:
     def site(
         self, s3_server: S3Server, proxy: FaultyProxy, tmp_path: Path
     ) -> Iterator[Installation]:
-        url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-        migrations.upgrade(url)
+        url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
         changes = s3_server.settings(
             s3_server.new_bucket(), s3_endpoint=proxy.url, s3_timeout_seconds=1.0, s3_retries=1
         )

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from domain.connections import open_source
-from storage.catalog import migrations
 from tests.support.api import post_images
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.images import png_bytes
 from tests.support.installation import Installation, installation
 from tests.support.s3 import ACCESS_KEY_ID, SECRET_ACCESS_KEY, S3Server
@@ -18,8 +18,7 @@ from tests.support.s3 import ACCESS_KEY_ID, SECRET_ACCESS_KEY, S3Server
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Installation]:
     """An installation that may talk to this machine, with labels."""
-    url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-    migrations.upgrade(url)
+    url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
     changes = {"fetch_allow_networks": "127.0.0.1/32"}
     with installation(url, tmp_path / "data", **changes) as opened:
         opened.add_tiny_model(tmp_path / "tiny")

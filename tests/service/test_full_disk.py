@@ -19,9 +19,9 @@ from obstore.exceptions import GenericError
 from PIL import Image
 
 from ops.ports import find_free
-from storage.catalog import migrations
 from tests.faults.running import wait_until
 from tests.support.api import get_job, multipart, post_images
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.images import png_bytes
 from tests.support.installation import Installation, installation
 from workers import run_chunk
@@ -55,8 +55,7 @@ def service_on_a_full_disk(folder: Path) -> Iterator[str]:
 
     To the process that is the same as a full disk: a write fails in the middle.
     """
-    url = f"sqlite:///{folder / 'catalog.sqlite3'}"
-    migrations.upgrade(url)
+    url = new_sqlite_catalog(folder / "catalog.sqlite3")
     port = find_free("127.0.0.1")
     process = subprocess.Popen(
         [sys.executable, "-m", "service"],
@@ -116,8 +115,7 @@ class TestNearlyFull:
     @pytest.fixture
     def site(self, tmp_path: Path) -> Iterator[Installation]:
         """More must stay free than any disk has."""
-        url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-        migrations.upgrade(url)
+        url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
         with installation(url, tmp_path / "data", min_free_bytes=1 << 60) as opened:
             yield opened
 
@@ -137,8 +135,7 @@ class TestNearlyFull:
 
     def test_a_body_larger_than_the_disk(self, tmp_path: Path) -> None:
         """Said by its length, so before it is sent."""
-        url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-        migrations.upgrade(url)
+        url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
         headers = {
             "Content-Type": "multipart/form-data; boundary=x",
             "Content-Length": str(1 << 59),

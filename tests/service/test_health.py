@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.health_checks import Finding, HealthChecks
-from storage.catalog import migrations
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.support.installation import Installation, installation
 from tests.support.s3 import S3Server
@@ -23,8 +23,7 @@ def proxy(s3_server: S3Server) -> Iterator[FaultyProxy]:
 @pytest.fixture
 def site(s3_server: S3Server, proxy: FaultyProxy, tmp_path: Path) -> Iterator[Installation]:
     """Objects on S3 behind a proxy, with the default patience."""
-    url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-    migrations.upgrade(url)
+    url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
     changes = s3_server.settings(s3_server.new_bucket(), s3_endpoint=proxy.url)
     with installation(url, tmp_path / "data", **changes) as opened:
         yield opened
@@ -58,8 +57,7 @@ class TestReadiness:
 
     def test_a_disk_without_room_is_told(self, tmp_path: Path) -> None:
         """What is there can be read, so that requests should still come here."""
-        url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-        migrations.upgrade(url)
+        url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
         with installation(url, tmp_path / "data", min_free_bytes=1 << 60) as site:
             answer = site.client.get("/readyz")
         assert answer.status_code == 200

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from storage.catalog import migrations
 from tests.service.test_hostile_http import JSON, LEAKS, assert_sound
 from tests.support.api import multipart, post_images
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.images import png_bytes
 from tests.support.installation import Installation, installation
 from tests.support.wire import Wire, wire_to
@@ -32,8 +32,7 @@ ODD_FIELDS = [
 @pytest.fixture
 def small_site(tmp_path: Path) -> Iterator[Installation]:
     """An installation with small limits."""
-    url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-    migrations.upgrade(url)
+    url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
     limits = {"max_json_bytes": MAX_JSON, "max_upload_bytes": MAX_UPLOAD}
     with installation(url, tmp_path / "data", **limits) as site:
         site.add_tiny_model(tmp_path / "model")

@@ -12,8 +12,8 @@ import pytest
 from formats.label_setup import label_studio_config
 from formats.label_studio_brush import decode_brush, encode_brush
 from service import label_studio
-from storage.catalog import migrations
 from tests.support.api import get_items, get_png, post_images, post_set
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.http_server import WebServer, serve
 from tests.support.images import jpeg_bytes
 from tests.support.ingest import open_site
@@ -48,8 +48,7 @@ def web() -> Iterator[WebServer]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Installation]:
-    url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-    migrations.upgrade(url)
+    url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
     with open_site(url, tmp_path / "data") as opened:
         opened.add_tiny_model(tmp_path / "tiny")
         yield opened

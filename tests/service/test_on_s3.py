@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from storage.catalog import migrations
 from storage.objects import image_key
 from tests.support.api import (
     classes_json,
@@ -20,6 +19,7 @@ from tests.support.api import (
     post_set,
     start_job,
 )
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.images import jpeg_bytes, png_bytes, zip_bytes
 from tests.support.installation import Installation, installation
 from tests.support.s3 import S3Server
@@ -130,8 +130,7 @@ def test_the_bytes_of_a_label_do_not_depend_on_the_store(
             "objects_url": f"s3://{bucket}"
         }),
     ):  # fmt: skip
-        url = f"sqlite:///{tmp_path / name}.sqlite3"
-        migrations.upgrade(url)
+        url = new_sqlite_catalog(tmp_path / f"{name}.sqlite3")
         with installation(url, tmp_path / name, **changes) as site:
             site.add_tiny_model(tmp_path / "tiny")
             job = post_images(site, IMAGES, pipeline=KEEP_HALF)["job"]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from service.paging import encode_token
-from storage.catalog import migrations
 from tests.support.api import post_images, post_set
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.images import png_bytes
 from tests.support.installation import Installation, installation
 
@@ -120,8 +120,7 @@ class TestProblems:
         assert "request id" in document["detail"]
 
     def test_body_that_is_too_large(self, tmp_path: Path) -> None:
-        url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-        migrations.upgrade(url)
+        url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
         with installation(url, tmp_path / "data", max_upload_bytes=5000) as site:
             files = [("files", ("a.bin", b"x" * 6000))]
             answer = site.client.post("/v1/image-sets", files=files)

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from storage.catalog import migrations, usage
+from storage.catalog import usage
 from storage.catalog.tables import ImageSetRow, JobRow, UsageRow
 from tests.service.test_problems import assert_problem
 from tests.support.api import multipart
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.images import png_bytes
 from tests.support.installation import Installation, installation
 from tests.support.keys import make_key
@@ -150,8 +151,7 @@ class TestStoredBytes:
 
 class TestSettings:
     def test_limits_of_all_who_have_none(self, tmp_path: Path) -> None:
-        url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-        migrations.upgrade(url)
+        url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
         with installation(url, tmp_path / "data", quota_jobs=1, quota_queued_images=9) as site:
             site.add_tiny_model(tmp_path / "tiny")
             image_set = post_set(site, {}).json()["id"]

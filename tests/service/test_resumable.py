@@ -12,9 +12,9 @@ import pytest
 
 from api_schemas.problems import StorageUnavailable
 from domain import upload_completion, uploads
-from storage.catalog import migrations
 from storage.catalog.tables import LockRow, UploadRow
 from storage.objects import Objects, upload_key
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.installation import Installation, installation
 from tests.support.live_server import live_server
 from tests.support.s3 import S3Server
@@ -50,13 +50,12 @@ class Store:
 
 @pytest.fixture(params=["sqlite", "postgresql", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
     settings: dict[str, Any] = {"upload_min_part_bytes": 1}
     part_bytes = 1000
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres").new_database(f"up_{tmp_path.name[-40:]}")
     else:
-        migrations.upgrade(url)
+        url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
     if request.param == "memory":
         settings["objects_url"] = "memory://"
     if request.param == "s3":
@@ -74,8 +73,7 @@ def local(sqlite_site: Installation) -> Installation:
 
 def small(folder: Path, **changes: Any) -> Any:
     """An installation on SQLite and local files that takes parts of any size."""
-    url = f"sqlite:///{folder / 'catalog.sqlite3'}"
-    migrations.upgrade(url)
+    url = new_sqlite_catalog(folder / "catalog.sqlite3")
     return installation(url, folder / "data", **{"upload_min_part_bytes": 1, **changes})
 
 

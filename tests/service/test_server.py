@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from ops.ports import find_free
-from storage.catalog import migrations
 from storage.catalog.engine import Catalog
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.rows import add_job
 from tests.support.sse import Reader, Received
 
@@ -27,9 +27,7 @@ Running = tuple["subprocess.Popen[bytes]", httpx.Client]
 
 @pytest.fixture
 def catalog_url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-    migrations.upgrade(url)
-    return url
+    return new_sqlite_catalog(tmp_path / "catalog.sqlite3")
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from storage.catalog import migrations
 from storage.objects import Objects
 from tests.support.api import get_job, label_bytes, multipart, nonzero, post_images
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.support.images import png_bytes
 from tests.support.installation import ALL_HANDLERS, Installation, installation
@@ -50,8 +50,7 @@ def behind(
 
 @pytest.fixture
 def site(s3_server: S3Server, proxy: FaultyProxy, tmp_path: Path) -> Iterator[Installation]:
-    url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-    migrations.upgrade(url)
+    url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
     with behind(proxy, s3_server, url, tmp_path) as opened:
         yield opened
 
@@ -74,8 +73,7 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, bytes]]:
     """The labels as they come without any fault."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    url = f"sqlite:///{folder / 'catalog.sqlite3'}"
-    migrations.upgrade(url)
+    url = new_sqlite_catalog(folder / "catalog.sqlite3")
     with installation(url, folder / "data") as site:
         site.add_tiny_model(folder / "tiny")
         job = post_images(site, IMAGES, pipeline=KEEP_HALF)["job"]

@@ -12,15 +12,15 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from domain.settings import Settings
-from models.segmentation.loading import check_model
-from service.app import create_app
 from service.state import ServiceState
 from storage.catalog.engine import Catalog
 from storage.catalog.workers import add_worker, see_worker
 from storage.kept_objects import KeptObjects
 from storage.objects import Objects
 from storage.queue import TRAINING_QUEUE, Queue
-from tests.support.tiny_model import write_tiny_bundle
+from tests.support.applications import application
+from tests.support.catalogs import QuickCatalog
+from tests.support.tiny_model import tiny_facts, write_tiny_bundle
 from workers.label_kinds import LABEL_HANDLERS
 from workers.label_runtime import LabelRuntime
 from workers.light_kinds import LIGHT_HANDLERS
@@ -101,7 +101,7 @@ class Installation:
         self, folder: Path, name: str = "tiny", seed: int = 0, *, rectified: bool = False
     ) -> str:
         write_tiny_bundle(folder, seed, rectified=rectified)
-        facts = check_model(folder, "cpu")
+        facts = tiny_facts(seed, rectified=rectified)
         row = store_folder(
             self.catalog,
             self.objects,
@@ -126,7 +126,7 @@ def installation(catalog_url: str, folder: Path, **settings_changes: Any) -> Ite
         device="cpu",
         **{"training_module": "tests.support.stand_in_trainer", **settings_changes},
     )
-    catalog = Catalog(catalog_url)
+    catalog = QuickCatalog(catalog_url)
     objects = KeptObjects.open_kept(settings.store_address, catalog)
     queue = ListQueue()
     models = ModelCache(settings.cache_dir, objects, settings.model_cache_max_bytes, "cpu")
@@ -137,7 +137,10 @@ def installation(catalog_url: str, folder: Path, **settings_changes: Any) -> Ite
         add_worker(session, WORKER_ID, queue="label", host="here", pid=1, device="cpu")
         add_worker(session, LIGHT_WORKER_ID, queue="light", host="here", pid=1, device="none")
     state = ServiceState(settings, catalog, objects, queue)
-    with TestClient(create_app(settings, state), raise_server_exceptions=False) as client:
+    with (
+        application(settings, state) as app,
+        TestClient(app, raise_server_exceptions=False) as client,
+    ):
         scheduler = Scheduler(settings, catalog, objects, queue)
         yield Installation(settings, catalog, objects, queue, runtime, training, scheduler, client)
     catalog.close()

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from service.app import create_app
 from service.server import Server
 from service.state import ServiceState
+from tests.support.applications import application
 from tests.support.installation import Installation
 
 
@@ -78,8 +78,11 @@ class Wire:
 def wire_to(site: Installation) -> Iterator[Wire]:
     """Run a server on a free port for the time of the block."""
     state = ServiceState(site.settings, site.catalog, site.objects, site.queue)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = Server(create_app(site.settings, state), timeout_graceful_shutdown=2)
+    with (
+        application(site.settings, state) as app,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+    ):
+        server = Server(app, timeout_graceful_shutdown=2)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         while not server.started:

@@ -11,13 +11,13 @@ from api_schemas.problems import SourceUnreachable, StorageUnavailable
 from domain import image_sets, ingest, sweep
 from domain.jobs import cancel
 from domain.leases import claim
-from storage.catalog import migrations
 from storage.catalog.engine import Catalog
 from storage.catalog.image_sets import list_entries
 from storage.catalog.reachability import referenced
 from storage.objects import Objects
 from storage.remote.s3 import S3Source
 from storage.units import unit_of
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.http_server import Handler, serve
 from tests.support.images import png_bytes, zip_bytes
 from tests.support.ingest import ask, connect, get_set, open_site, put, told, upload_file
@@ -140,8 +140,7 @@ class TestDeaths:
     def test_at_every_file(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_call: int
     ) -> None:
-        url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-        migrations.upgrade(url)
+        url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
         with open_site(url, tmp_path / "data") as site, serve(PAGES) as web:
             asked = ask_pages(site, web.url)
             with dying(monkeypatch, image_sets, "store", at_call, after=at_call % 2 == 0):

@@ -14,12 +14,12 @@ from domain.jobs import new_job_row
 from domain.models import resolve
 from models.connectivity.evidence import RegionEvidence
 from models.label_maps import LabelMaps
-from storage.catalog import migrations
 from storage.catalog.engine import Catalog
 from storage.catalog.workers import add_worker
 from storage.objects import sample_key
 from tests.support import rows
 from tests.support.api import get_items, get_job, get_png, label_bytes, nonzero, post_set
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.counting_stage import CountingStage, count_regions
 from tests.support.images import png_bytes
 from tests.support.installation import ALL_HANDLERS, WORKER_ID, Installation, installation
@@ -81,8 +81,7 @@ def start(site: Installation, folder: Path, stage: CountingStage) -> str:
 @contextmanager
 def fresh_site(folder: Path, **changes: Any) -> Iterator[Installation]:
     folder.mkdir()
-    url = f"sqlite:///{folder / 'catalog.sqlite3'}"
-    migrations.upgrade(url)
+    url = new_sqlite_catalog(folder / "catalog.sqlite3")
     with installation(url, folder / "data", **changes) as site:
         yield site
 

@@ -10,10 +10,10 @@ import pytest
 
 from domain import sweep
 from models.segmentation import loading
-from storage.catalog import migrations
 from storage.catalog.workers import add_worker
 from storage.objects import model_key, upload_key
 from tests.support.api import get_items, get_job, nonzero, post_images
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.images import png_bytes, zip_bytes
 from tests.support.installation import WORKER_ID, Installation, installation
 from tests.support.model_files import (
@@ -146,8 +146,7 @@ class TestFromABucket:
     @pytest.fixture
     def fetching(self, tmp_path: Path) -> Iterator[Installation]:
         """An installation that may fetch from this machine."""
-        url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
-        migrations.upgrade(url)
+        url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
         folder = tmp_path / "data"
         with installation(url, folder, fetch_allow_networks="127.0.0.1/32") as opened:
             yield opened

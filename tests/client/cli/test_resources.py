@@ -23,10 +23,11 @@ Run = Callable[..., Result]
 @pytest.fixture
 def silent_log() -> Iterator[None]:
     """Keep the service's log out of what the command prints: both are in this process."""
+    before = structlog.get_config()
     with open(os.devnull, "w") as nowhere:
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(nowhere))
         yield
-        structlog.reset_defaults()
+        structlog.configure(**before)
 
 
 @pytest.fixture
