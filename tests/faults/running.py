@@ -153,6 +153,10 @@ class Running:
 
     def wait_for_images(self, job_id: str, count: int) -> None:
         """Wait until so many images are labelled and others are not."""
+        assert self.has_images(job_id, count), "the job was over before the fault"
+
+    def has_images(self, job_id: str, count: int) -> bool:
+        """Wait until so many images are labelled; whether others are not."""
 
         def enough() -> bool:
             counts = self.job(job_id)["counts"]
@@ -160,7 +164,7 @@ class Running:
 
         wait_until(enough, 90, f"{count} images labelled")
         counts = self.job(job_id)["counts"]
-        assert counts["queued"] + counts["running"] > 0, "the job was over before the fault"
+        return bool(counts["queued"] + counts["running"] > 0)
 
     def holds_a_chunk(self, pid: int) -> bool:
         """Whether the worker in this process has claimed a chunk."""
