@@ -37,7 +37,12 @@ def service(tmp_path: Path) -> Iterator[tuple[str, str]]:
         ).stdout.strip()
 
     run("workers.add_model", str(tmp_path / "model"), "--name", "demo")
-    with embedded_service(data_dir, SELVAGE_DEVICE="cpu", SELVAGE_REQUIRE_KEYS="always") as url:
+    with embedded_service(
+        data_dir,
+        SELVAGE_DEVICE="cpu",
+        SELVAGE_TRAINING_WORKERS="0",
+        SELVAGE_REQUIRE_KEYS="always",
+    ) as url:
         yield url, run("ops", "keys", "create", "contract", "--scope", "admin")
 
 

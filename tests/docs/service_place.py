@@ -50,9 +50,11 @@ def demo_place(folder: Path) -> Iterator[DemoPlace]:
         "SELVAGE_DATA_DIR": str(data_dir),
     }
     subprocess.run(add, env=environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    allowed = {
+    settings = {
+        "SELVAGE_DEVICE": "cpu",
+        "SELVAGE_TRAINING_WORKERS": "0",  # no page trains
         "SELVAGE_FETCH_ALLOW_NETWORKS": "127.0.0.1/32",
         "SELVAGE_WEBHOOK_ALLOW_NETWORKS": "127.0.0.1/32",
     }
-    with embedded_service(data_dir, SELVAGE_DEVICE="cpu", **allowed) as url:
+    with embedded_service(data_dir, **settings) as url:
         yield DemoPlace(folder, url, {**environment, "SELVAGE_URL": url})

@@ -45,7 +45,7 @@ def facts_after(page: str, folder: Path) -> dict[str, Any]:
     subprocess.run(add, env=environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     bash = shutil.which("bash")
     assert bash is not None
-    with embedded_service(data_dir, SELVAGE_DEVICE="cpu") as url:
+    with embedded_service(data_dir, SELVAGE_DEVICE="cpu", SELVAGE_TRAINING_WORKERS="0") as url:
         environment |= {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "SELVAGE_URL": url,

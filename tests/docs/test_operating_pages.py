@@ -22,6 +22,12 @@ from tests.support.tiny_model import write_tiny_bundle
 ROOT = Path(__file__).parents[2]
 # After the backup; retention deletes what was labelled, and with the first key all need one.
 PAGES = ("scale", "upgrade", "retention", "deploy", "keys")
+# What the pages do not use is not started.
+ONE_WORKER = {
+    "SELVAGE_DEVICE": "cpu",
+    "SELVAGE_LIGHT_WORKERS": "0",
+    "SELVAGE_TRAINING_WORKERS": "0",
+}
 BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 
 
@@ -74,7 +80,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    with embedded_service(data_dir, SELVAGE_DEVICE="cpu") as url:
+    with embedded_service(data_dir, **ONE_WORKER) as url:
         opened = Place(url, data_dir)
         opened.label_an_image(folder)
         yield opened
@@ -87,7 +93,7 @@ def blocks_of(page: str) -> list[str]:
 def test_what_was_backed_up_can_be_used(place: Place, tmp_path: Path) -> None:
     place.run("\n".join(blocks_of("backup")), tmp_path)
     with (
-        embedded_service(tmp_path / "restored", SELVAGE_DEVICE="cpu") as url,
+        embedded_service(tmp_path / "restored", **ONE_WORKER) as url,
         Selvage(url) as client,
     ):
         assert client.job(place.job_id).status == "succeeded"

@@ -31,7 +31,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         cwd=ROOT,
         check=True,
     )
-    with embedded_service(data_dir, SELVAGE_DEVICE="cpu") as address:
+    with embedded_service(data_dir, SELVAGE_DEVICE="cpu", SELVAGE_TRAINING_WORKERS="0") as address:
         yield address
 
 
