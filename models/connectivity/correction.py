@@ -14,8 +14,10 @@ one image. Who decides, and why, stands in the fit:
 
 A job's own classifier learns from classes of which some are wrong, the model's from another domain.
 Their errors differ, so their logarithmic pool (Genest and Zidek, "Combining Probability
-Distributions", Statistical Science 1986) finds wrong regions better than either; without the
-model's, the segmenter's mean probabilities over the region take its place.
+Distributions", Statistical Science 1986) finds wrong regions better than either. The segmenter's
+mean probabilities over the region are the third in it: in a place unlike its source the model's
+classifier is sure of it and wrong, where they are not, and nothing without labels tells such a
+place apart. Without the model's classifier they take its place.
 """
 
 from collections.abc import Mapping
@@ -48,7 +50,7 @@ from models.connectivity.training import TrainingSettings, cross_entropy
 from models.ontology import IGNORE_LABEL
 
 OWN_WEIGHT: Final = 0.5
-"""Weight of the job's own classifier in the pool, that of its partner being 1."""
+"""Weight of the job's own classifier in the pool, that of its partners together being 1."""
 
 _LEAST: Final = 1e-4
 
@@ -170,12 +172,14 @@ def _by_pool(
     class_regions: tuple[int, ...],
 ) -> CorrectionFit:
     lacking = "the model has no classifier" if prior is None else _unfit(prior, sample)
-    partner = "the model's classifier" if lacking is None else "the segmenter's probabilities"
+    partners = "the segmenter's probabilities"
+    if lacking is None:
+        partners += " and the model's classifier"
     return CorrectionFit(
         config,
         len(class_regions),
         JOB,
-        f"the job's classifier was pooled with {partner}",
+        f"the job's classifier was pooled with {partners}",
         class_regions,
         own.classifier,
         partner=None if lacking else prior,
@@ -189,21 +193,26 @@ def _pooled(
     own: npt.NDArray[np.float64],
     image: int,
 ) -> npt.NDArray[np.float64]:
-    """Logarithmic pool of the probabilities of the job's classifier with its partner's, (N, K)."""
+    """Logarithmic pool of the probabilities of the job's classifier with its partners', (N, K)."""
     widths = {name: vectors.shape[1] for name, vectors in regions.features.items()}
+    partners = []
+    of_a_class = np.ones((len(own), 1))
     if model is not None and model.lacks(widths) is None:
-        partner = model.probabilities(model.scores(regions.features, regions.classes, image))
-    else:
-        means = mean_probabilities(regions)
-        if means is None:
-            return own
-        partner = means
-    # What the partner gives to "no one class" stays with it.
-    of_a_class = partner.sum(1, keepdims=True)
-    pool = OWN_WEIGHT * np.log(np.maximum(own, _LEAST)) + np.log(np.maximum(partner, _LEAST))
+        partners.append(model.probabilities(model.scores(regions.features, regions.classes, image)))
+        of_a_class = np.minimum(partners[0].sum(1, keepdims=True), 1.0)
+    means = mean_probabilities(regions)
+    if means is not None:
+        partners.append(means)
+    if not partners:
+        return own
+    weight = 1 / len(partners)
+    pool = OWN_WEIGHT * np.log(np.maximum(own, _LEAST))
+    for partner in partners:
+        pool = pool + weight * np.log(np.maximum(partner, _LEAST))
     pool = np.exp(pool - pool.max(1, keepdims=True, initial=-np.inf))
     shares: npt.NDArray[np.float64] = pool / pool.sum(1, keepdims=True)
-    scaled: npt.NDArray[np.float64] = shares * np.minimum(of_a_class, 1.0)
+    # What the model's classifier gives to "no one class" stays with it.
+    scaled: npt.NDArray[np.float64] = shares * of_a_class**weight
     return scaled
 
 

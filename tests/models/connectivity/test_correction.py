@@ -11,6 +11,8 @@ from models.connectivity.classifier import fit_prior
 from models.connectivity.config import CorrectConfig
 from models.connectivity.correction import apply_correction, fit_correction
 from models.connectivity.correction_fit import CorrectionFit
+from models.connectivity.features import mean_probabilities
+from models.connectivity.regions import Regions
 from models.connectivity.rules import Decision
 from models.connectivity.sample import Sample, image_key, merge_parts, sample_of
 from models.connectivity.training import TrainingSettings
@@ -236,11 +238,22 @@ def test_a_threshold_of_one_keeps_all(found, own):
     assert not (fates(none_relabelled, found)[0] == RELABELLED).any()
 
 
+def with_means(regions: Regions) -> Regions:
+    """The regions, over which the segmenter believes in class 1 with 0.9."""
+    means = np.full((len(regions), CLASSES), 0.1 / (CLASSES - 1))
+    means[:, 1] = 0.9
+    votes = np.concatenate([np.zeros_like(means), means, np.zeros((len(regions), 5))], 1)
+    return replace(regions, features={**regions.features, "votes": votes.astype(np.float16)})
+
+
 class TestPool:
     def test_the_pool_of_both_classifiers(self, found, sample, prior):
         fit = fit_correction(sample, replace(ENOUGH, mode="pool"), prior, QUICK)
         assert fit.decided_by == "job"
-        assert fit.reason == "the job's classifier was pooled with the model's classifier"
+        assert fit.reason == (
+            "the job's classifier was pooled with the segmenter's probabilities and the model's "
+            "classifier"
+        )
         regions = found.regions(5)
         result = apply_correction(fit, regions, "image 5")
         key = image_key("image 5")
@@ -259,6 +272,27 @@ class TestPool:
         copy = CorrectionFit.from_dict(json.loads(json.dumps(fit.to_dict())))
         assert copy.to_dict() == fit.to_dict()
 
+    def test_the_segmenters_probabilities_have_half_the_weight_of_the_models_classifier(
+        self, found, sample, prior
+    ):
+        fit = fit_correction(sample, replace(ENOUGH, mode="pool"), prior, QUICK)
+        regions = found.regions(5)
+        key = image_key("image 5")
+        assert fit.classifier is not None
+        own = fit.classifier.probabilities(
+            fit.classifier.scores(regions.features, regions.classes, key)
+        )
+        other = prior.probabilities(prior.scores(regions.features, regions.classes, key))
+        regions = with_means(regions)
+        means = mean_probabilities(regions)
+        assert means is not None
+        result = apply_correction(fit, regions, "image 5")
+        # Weights 1/2, 1/2 and 1/2: the square root of a product.
+        pool = np.sqrt(np.maximum(own, 1e-4) * np.maximum(other, 1e-4) * np.maximum(means, 1e-4))
+        pool *= np.sqrt(other.sum(1, keepdims=True)) / pool.sum(1, keepdims=True)
+        of_given = np.take_along_axis(pool, regions.classes[:, None].astype(int), 1)[:, 0]
+        np.testing.assert_allclose(result.posterior, 1 - of_given, atol=1e-5)
+
     def test_without_a_classifier_of_the_model_the_segmenters_probabilities_take_its_place(
         self, found, sample
     ):
@@ -270,13 +304,12 @@ class TestPool:
         own = fit.classifier.probabilities(
             fit.classifier.scores(regions.features, regions.classes, key)
         )
-        means = np.full((len(regions), CLASSES), 0.1 / (CLASSES - 1), np.float16)
-        means[:, 1] = 0.9
-        votes = np.concatenate([np.zeros_like(means), means, np.zeros((len(regions), 5))], 1)
-        features = {**regions.features, "votes": votes.astype(np.float16)}
-        result = apply_correction(fit, replace(regions, features=features), "image 5")
-        pool = np.sqrt(np.maximum(own, 1e-4)) * means.astype(float)
-        pool *= means.sum(1, keepdims=True, dtype=float) / pool.sum(1, keepdims=True)
+        seen = with_means(regions)
+        means = mean_probabilities(seen)
+        assert means is not None
+        result = apply_correction(fit, seen, "image 5")
+        pool = np.sqrt(np.maximum(own, 1e-4)) * means
+        pool *= means.sum(1, keepdims=True) / pool.sum(1, keepdims=True)
         of_given = np.take_along_axis(pool, regions.classes[:, None].astype(int), 1)[:, 0]
         np.testing.assert_allclose(result.posterior, 1 - of_given, atol=1e-3)
         # With nothing to pool with, the job's own classifier is alone.
