@@ -54,7 +54,7 @@ test-slow: venv ## Run the slow tests
 lint: venv ## Check style, types and the direction of imports
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy --no-error-summary $(PACKAGES) benchmarks examples tests docs_site
+	@$(BIN)/mypy --num-workers 2 --no-error-summary $(PACKAGES) benchmarks examples tests docs_site
 	@$(BIN)/lint-imports --no-logo
 
 format: venv ## Format the code and mend what ruff can
