@@ -65,7 +65,7 @@ def pytest_group(
 def all_groups() -> list[Group]:
     """Return the groups in the order in which they run."""
     service = ("tests/service", "tests/workers")
-    faults = ("tests/faults", "tests/contract")  # real processes, which have both cores busy
+    faults = ("tests/faults", "tests/contract")  # real processes: an installation per test process
     label_path = ("tests/models",)
     rounds = ("tests/models/adaptation", "tests/benchmarks/rounds")
     interop = ("tests/interop",)  # readers of other tools, as processes
@@ -76,7 +76,7 @@ def all_groups() -> list[Group]:
         Group("lint", 120, ("make", "--no-print-directory", "lint")),
         pytest_group("unit", 360, "tests", without=others, processes=2),
         pytest_group("service", 600, *service, processes=2),
-        pytest_group("faults and contract", 600, *faults),
+        pytest_group("faults and contract", 600, *faults, processes=2),
         pytest_group("label path", 150, *label_path, without=rounds, processes=2),
         pytest_group("rounds", 240, *rounds, processes=2),
         pytest_group("interop", 90, *interop, processes=2),
