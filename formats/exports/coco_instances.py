@@ -23,6 +23,7 @@ from formats.exports.base import (
     regions_of,
 )
 from formats.exports.names import stems_like
+from formats.index_png import IGNORE_INDEX
 
 # Ids of annotations are made of the number of the image and one within it: no counter is shared.
 ANNOTATIONS_PER_IMAGE = 100_000
@@ -74,6 +75,7 @@ class CocoInstances:
         )
         runs = column_runs(image.label)
         regions = regions_of(image.label, self._classes, self._components)
+        sums = self._confidence_by_class(image)
         for place, (one, mask) in enumerate(regions):
             code = encode_class(image.size_hw, runs, one.id)
             annotation: dict[str, Any] = {
@@ -87,12 +89,20 @@ class CocoInstances:
                 "attributes": facts,
             }
             if image.confidence is not None:
-                total = int(image.confidence.sum(where=mask, dtype=np.int64))
-                annotation["score"] = round(total / int(annotation["area"]) / 255, 6)
+                total = sums[one.id] if sums else image.confidence.sum(where=mask, dtype=np.int64)
+                annotation["score"] = round(int(total) / int(annotation["area"]) / 255, 6)
             yield Entry("annotations", json_line(annotation))
         if image.picture is not None:
             path = f"images/{self._options.split}/{image.image_name}"
             yield Member(path, image.picture.data)
+
+    def _confidence_by_class(self, image: LabelledImage) -> list[float] | None:
+        """Sums over the pixels of each class in one pass; None where masks are parts of a class."""
+        if image.confidence is None or self._components is not None:
+            return None
+        weights = image.confidence.ravel()
+        sums = np.bincount(image.label.ravel(), weights=weights, minlength=IGNORE_INDEX + 1)
+        return [float(total) for total in sums]
 
 
 def coco_categories(classes: Classes) -> list[dict[str, object]]:

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from formats.classes_json import OntologyFileClass, parse_classes_json
+from formats.coco_rle import mask_pixels
 from formats.components import components_by_size
+from formats.exports.base import Entry, LabelledImage
 from formats.exports.cityscapes_labels import LABELS, label_named
 from formats.exports.names import TakenNames, plain_stem, stems_like
 from tests.support.exports import CLASSES, exporter, street, write_export
@@ -133,6 +135,21 @@ class TestCvat:
 
 
 class TestOthers:
+    @pytest.mark.parametrize("components", [False, True])
+    def test_the_score_of_coco_is_the_mean_confidence_of_a_mask(self, components):
+        confidence = np.arange(LABEL.size, dtype=np.uint8).reshape(LABEL.shape) * 20
+        image = LabelledImage(
+            number=1, stem="a", external_id="a.png", label=LABEL, confidence=confidence, facts={}
+        )
+        pieces = exporter("coco", CLASSES, components=components).pieces(image)
+        entries = [p for p in pieces if isinstance(p, Entry) and p.section == "annotations"]
+        assert len(entries) == (6 if components else 4)
+        for found in map(json.loads, (entry.text for entry in entries)):
+            inside = mask_pixels(found["segmentation"]["counts"], LABEL.size)
+            mask = np.isin(np.arange(LABEL.size), inside).reshape(LABEL.shape, order="F")
+            assert (LABEL[mask] == found["category_id"] - 1).all()
+            assert found["score"] == pytest.approx(confidence[mask].mean() / 255, abs=1e-6)
+
     def test_panoptic_ids_are_colours(self, tmp_path):
         write_export(tmp_path, "coco-panoptic", {"a.png": LABEL})
         rgb = read(tmp_path / "annotations/panoptic_train/a.png").astype(int)
