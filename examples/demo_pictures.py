@@ -21,21 +21,28 @@ _HEADING_PX: Final = 22
 
 
 def pictures_of(
-    image: Array, stages: Mapping[str, Array], confidence: Array, palette: Sequence[Colour]
+    image: Array,
+    stages: Mapping[str, Array],
+    confidence: Array,
+    palette: Sequence[Colour],
+    max_softmax: Array | None = None,
 ) -> dict[str, Array]:
     """Pictures by name in the order of a report, each uint8 (H, W, 3).
 
     Args:
         image: uint8 (H, W, 3).
         stages: class map after each stage, in order, uint8 (H, W); the last one is the label.
-        confidence: uint8 (H, W).
+        confidence: of the finished label, uint8 (H, W).
         palette: a colour for each class.
+        max_softmax: the confidence of `predict` alone, uint8 (H, W), to be shown before the other.
     """
     pictures = {"image": image}
     for name, label in stages.items():
         pictures[name] = colour_label(label, palette)
     if "aggregate" in stages and "correct" in stages:
         pictures["correct"] = corrected_picture(stages["aggregate"], stages["correct"], palette)
+    if max_softmax is not None:
+        pictures["max-softmax"] = heat(max_softmax)
     pictures["confidence"] = heat(confidence)
     pictures["overlay"] = overlay(image, list(stages.values())[-1], palette)
     return pictures

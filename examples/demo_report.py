@@ -79,13 +79,14 @@ def write_report(
         classes = label.ontology.classes
         stages = _stages(client, label)
         true = _truth(truth, line)
+        max_softmax = None
         if true is not None:
             max_softmax = _artifact(client, plain_labels[line.external_id], "confidence.png")
             confidence = _artifact(client, label, "confidence.png")
             scored.append(ScoredImage(stages, max_softmax, confidence, true))
         row["stages"] = stage_figures(stages, true, label.ontology.names)
         row["regions"] = _regions(client, label)
-        row["pictures"] = _write_pictures(client, label, stages, out / "report")
+        row["pictures"] = _write_pictures(client, label, stages, max_softmax, out / "report")
     rows.sort(key=lambda row: ("pictures" not in row, row["quality"] or 0.0))
     summary = {
         "job": job.id,
@@ -189,13 +190,18 @@ def _regions(client: Labels, label: Label) -> dict[str, Any] | None:
 
 
 def _write_pictures(
-    client: Labels, label: Label, stages: Mapping[str, Array], folder: Path
+    client: Labels,
+    label: Label,
+    stages: Mapping[str, Array],
+    max_softmax: Array | None,
+    folder: Path,
 ) -> dict[str, str]:
     image = decode_image(client.image(label.image_digest), ImageLimits())
     confidence = _artifact(client, label, "confidence.png")
     folder.mkdir(parents=True, exist_ok=True)
     paths = {}
-    for kind, picture in pictures_of(image, stages, confidence, label.ontology.palette).items():
+    palette = label.ontology.palette
+    for kind, picture in pictures_of(image, stages, confidence, palette, max_softmax).items():
         name = f"{label.id}_{kind}.png"
         Image.fromarray(picture).save(folder / name)
         paths[kind] = f"{folder.name}/{name}"

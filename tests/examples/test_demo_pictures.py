@@ -59,6 +59,9 @@ def test_pictures_come_in_the_order_of_the_report():
     assert list(pictures) == ["image", *stages, "confidence", "overlay"]
     assert {picture.shape for picture in pictures.values()} == {(4, 4, 3)}
     assert (pictures["overlay"] == image).all()  # nothing of the last stage is left
+    before = pictures_of(image, stages, label, PALETTE, label + 255)
+    assert list(before) == ["image", *stages, "max-softmax", "confidence", "overlay"]
+    assert (before["max-softmax"] > before["confidence"]).any()
 
 
 def test_a_sheet_has_a_tile_for_each_picture():

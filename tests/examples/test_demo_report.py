@@ -138,7 +138,7 @@ def test_the_report_of_images_with_exact_labels(tmp_path: Path, truth: Path) -> 
         "relabelled": 0,
         "rejected": 1,
     }
-    assert list(labelled["pictures"]) == [*COLUMNS, "confidence", "overlay"]
+    assert list(labelled["pictures"]) == [*COLUMNS, "max-softmax", "confidence", "overlay"]
     page = (tmp_path / "report.html").read_text()
     for path in labelled["pictures"].values():
         assert Image.open(tmp_path / path).size == (32, 24)
