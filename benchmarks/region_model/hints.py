@@ -14,7 +14,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 FIRST_SHARE, LAST_SHARE = 0.6, 0.1
-_POINT_RADIUS_PX = 16.0  # one place of an embedding with patches of 16 pixels
+_POINT_RADIUS_PX = 16.0  # one or two places of an embedding
 _LOGIT = 3.0
 
 

@@ -35,8 +35,9 @@ class Budget:
         return Recipe(crop_hw=self.crop_hw, batch_size=self.batch_size)
 
 
-# On a quiet core of 2024 a row takes 1, 4, 12 and 40 minutes. All but "small" start from the same
-# source model. Crops are as large as the images: classes have their places in a street.
+# On a quiet core of 2024 a row takes 1, 4 and 12 minutes; "long" is meant for a GPU and was not
+# timed. All but "small" start from the same source model. Crops are as large as the images: classes
+# have their places in a street.
 BUDGETS = {
     "small": Budget((120, 60, 40), (120, 160), (120, 160), 12, 300, (96, 128), 100, batch_size=2),
     "ablation": Budget(

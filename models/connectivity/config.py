@@ -114,8 +114,8 @@ class CorrectConfig:
     """How regions are kept, relabelled or rejected (SCC).
 
     Attributes:
-        mode: "pool" lets the job's own classifier and the model's judge together (ours),
-            "mixture" splits the losses by two Gaussians (the paper), "quantile" by order
+        mode: "pool" lets the job's own classifier, the model's and the segmenter judge together
+            (ours), "mixture" splits the losses by two Gaussians (the paper), "quantile" by order
             statistics (the public code).
         fit: "job" fits the classifier on the job's own regions where there are enough of them,
             else the model's own classifier decides; "model" always takes the model's.

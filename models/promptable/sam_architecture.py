@@ -1,7 +1,7 @@
 """The shape of a SAM, and the network of `segment-anything` that has it.
 
 Kirillov et al., "Segment Anything", ICCV 2023. All sizes are built from the package's own classes:
-the three official ones, and a nano SAM that a CPU runs and trains.
+the three official ones, and a nano SAM that a CPU runs.
 """
 
 from dataclasses import asdict, dataclass, fields
