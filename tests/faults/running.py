@@ -66,18 +66,19 @@ class Running:
             "SELVAGE_DATA_DIR": str(self.data_dir),
             "PYTHONPATH": f"{HERE / 'poison'}:{ROOT}",
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "ops", "up", "--port", "0"],
-            env=environment,
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with self._complaints.open("wb") as complaints:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ops", "up", "--port", "0", "--quiet"],
+                env=environment,
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+                stderr=complaints,
+            )
         wait_until(self._is_ready, 90, "the service is ready")
 
     def _is_ready(self) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, self.log()
+        assert self.process.poll() is None, self._last_words()
         announcement = self.data_dir / "up.json"
         if not announcement.exists():
             return False
@@ -100,6 +101,15 @@ class Running:
     def log(self) -> str:
         path = self.data_dir / "selvage.log"
         return path.read_text() if path.exists() else ""
+
+    @property
+    def _complaints(self) -> Path:
+        return self.data_dir.parent / "complaints.log"
+
+    def _last_words(self) -> str:
+        """What the service wrote last, and why `selvage up` gave up, if it said so."""
+        complaints = self._complaints.read_text().splitlines()
+        return "\n".join([*self.log().splitlines()[-60:], "standard error:", *complaints[-30:]])
 
     @property
     def broker_url(self) -> str:
