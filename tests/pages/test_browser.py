@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.pages.conftest import ROOT, SCENE_HW, Shown, add_demo_model, scene_png
 from tests.support.api import index_png, post_images
@@ -225,6 +225,26 @@ def test_a_review_by_keyboard(browser: Browser, sqlite_site: Installation, scene
         for name in queue
     ]
     assert decided == ["accepted", "corrected", "rejected"]
+
+
+def test_a_click_before_the_script_runs(
+    browser: Browser, sqlite_site: Installation, scenes: Path
+) -> None:
+    """A decision waits for the script that sends it, however late that comes."""
+    site = sqlite_site
+    add_demo_model(site)
+    job = post_images(site, {"1.png": scene_png(scenes, 1)}, model="demo")["job"]["id"]
+    site.settle()
+    with live_server(site) as server, open_tab(browser, server.url) as tab:
+        held: list[Route] = []
+        tab.page.route("**/assets/review.js", lambda route: held.append(route))
+        with tab.page.expect_request("**/assets/review.js"):
+            tab.page.goto(f"{server.url}/review?job={job}", wait_until="commit")
+        reject = tab.page.get_by_role("button", name="Reject")
+        expect(reject).to_be_disabled()
+        held.pop().continue_()
+        reject.click()
+        expect(tab.page.get_by_role("heading", name="Nothing waits for a look")).to_be_visible()
 
 
 def test_signing_in(browser: Browser, sqlite_site: Installation) -> None:

@@ -1,5 +1,5 @@
 // One job as it goes on: events say when to look, the page's own part is what is looked at.
-import { ask, localTimes, tellTrouble } from "./page.js";
+import { ask, enableButtons, localTimes, tellTrouble } from "./page.js";
 
 const POLL_MS = 2000;
 const LEAST_MS = 700; // between two looks, however many events come
@@ -71,5 +71,6 @@ verbs?.addEventListener("click", async (event) => {
     button.disabled = false;
   }
 });
+if (verbs) enableButtons(verbs);
 
 if (!isDone()) listen();

@@ -1,5 +1,5 @@
 // The form for a new job: posts it to the API and goes to the page of the job.
-import { ask, tellTrouble } from "./page.js";
+import { ask, enableButtons, tellTrouble } from "./page.js";
 
 const form = document.getElementById("new-job");
 
@@ -31,3 +31,4 @@ form?.addEventListener("submit", async (event) => {
     button.disabled = false;
   }
 });
+if (form) enableButtons(form);

@@ -32,4 +32,9 @@ export function tellTrouble(text) {
   place.hidden = !text;
 }
 
+/** Lets buttons be pressed that need a script. They come disabled, so that no press is lost before it runs. */
+export function enableButtons(root) {
+  for (const button of root.querySelectorAll("button")) button.disabled = false;
+}
+
 localTimes();

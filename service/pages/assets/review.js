@@ -1,5 +1,5 @@
 // Decisions on labels: by button or key; then the next one of the queue.
-import { ask, tellTrouble } from "./page.js";
+import { ask, enableButtons, tellTrouble } from "./page.js";
 import { openViewer } from "./viewer.js";
 
 const DONE = { accept: "Accepted", reject: "Rejected", correct: "Corrected" };
@@ -28,18 +28,17 @@ function tellLast() {
 }
 
 async function decide(decision, options) {
-  const buttons = [...place.querySelectorAll("button")];
-  for (const button of buttons) button.disabled = true;
+  for (const button of place.querySelectorAll("button")) button.disabled = true;
   tellTrouble("");
   try {
     await ask(`/v1/labels/${place.dataset.label}:review`, { method: "POST", ...options });
     remember(decision);
     document.getElementById("says").textContent = `${DONE[decision]}.`;
     if (location.pathname === "/review") location.reload();
-    else for (const button of buttons) button.disabled = false;
+    else enableButtons(place);
   } catch (error) {
     tellTrouble(error.message);
-    for (const button of buttons) button.disabled = false;
+    enableButtons(place);
   }
 }
 
@@ -66,6 +65,7 @@ export function wireReview() {
     if (KEYS[event.key]) place.querySelector(`[data-decision="${KEYS[event.key]}"]:enabled`)?.click();
     if (event.key === "s") document.getElementById("skip")?.click();
   });
+  enableButtons(place);
 }
 
 if (location.pathname === "/review") {
