@@ -125,6 +125,7 @@ def test_a_cancel_ends_it_within_ten_seconds(trainings: Trainings, orders: dict[
     running = trainings.running
     job_id = trainings.start(hold_at=5, **orders)
     trainings.wait_for_step(job_id, 5)
+    before = len(running.log())
     asked_at = time.monotonic()
     assert running.call("POST", f"/v1/jobs/{job_id}:cancel").status_code in (200, 202)
     wait_until(lambda: not running.processes(TRAINER), 10, "the process is gone")
@@ -132,6 +133,7 @@ def test_a_cancel_ends_it_within_ten_seconds(trainings: Trainings, orders: dict[
     assert time.monotonic() - asked_at < 12
     assert running.job(job_id)["status"] == "cancelled"
     wait_until(lambda: not _run_folder(running, job_id).exists(), 10, "its folder is gone")
+    assert "shows no progress" not in running.log()[before:]  # waiting for it is work
 
 
 @pytest.mark.slow

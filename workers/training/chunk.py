@@ -234,10 +234,15 @@ class Training:
 
     def _stop(self, process: TrainerProcess, seconds: float) -> None:
         """Let the process leave a checkpoint, but no longer than this."""
+
+        def show_life() -> None:
+            self._runtime.progress.tick("working")
+
         process.ask_to_stop()
-        if process.wait(seconds) is None:
+        if process.wait(seconds, show_life) is None:
             log.warning("the process that trains does not stop; killing it", pid=process.pid)
         process.kill()
+        show_life()
 
     def _last_upload(self) -> None:
         if self._uploads.finish(self._runtime.settings.shutdown_seconds / 4):

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -15,6 +15,7 @@ from workers.training.run_folder import RunFolder
 STOPPED: Final = 75  # it was asked to, and has left a checkpoint
 GAVE_UP: Final = 65  # and no repetition would help; error.json says why
 DISK_FULL: Final = 74
+_POLL_SECONDS: Final = 0.05
 # addresses and passwords of the installation are no business of the process that trains
 _HIDDEN_PREFIXES: Final = ("SELVAGE_", "AWS_", "OTEL_")
 
@@ -55,12 +56,18 @@ class TrainerProcess:
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
 
-    def wait(self, seconds: float) -> int | None:
-        """Return the exit code, or None if it still runs after `seconds`."""
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
+    def wait(self, seconds: float, show_life: Callable[[], None]) -> int | None:
+        """Return the exit code, or None if it still runs after `seconds`.
+
+        Args:
+            seconds: the longest wait.
+            show_life: called again and again meanwhile.
+        """
+        until = time.monotonic() + seconds
+        while (code := self._process.poll()) is None and time.monotonic() < until:
+            show_life()
+            time.sleep(_POLL_SECONDS)
+        return code
 
     def kill(self) -> None:
         """End it and all that it started, now."""
