@@ -112,7 +112,7 @@ class Supervisor:
 
     @property
     def deaths_in_a_row(self) -> dict[str, int]:
-        """Deaths of each process, by name, since it last lived for 30 s."""
+        """Deaths and failed starts of each process, by name, since it last lived for 30 s."""
         return {child.spec.name: child.deaths_in_a_row for child in self._children}
 
     def pids(self) -> dict[str, int]:
@@ -183,7 +183,12 @@ class Supervisor:
             message = child.spec.before_restart(*child.last_ending)
             if message:
                 self._log.note(message)
-        process = start_process(child.spec.command, child.spec.env, stdout=subprocess.PIPE)
+        try:
+            process = start_process(child.spec.command, child.spec.env, stdout=subprocess.PIPE)
+        except (OSError, subprocess.SubprocessError) as error:
+            # No memory or no process left for the moment: that must not take the others along.
+            self._plan_restart(child, f"could not be started ({error})", 0.0, now)
+            return
         assert process.stdout is not None
         output = _Output(child.spec.name, process.stdout.fileno(), self._log)
         self._selector.register(process.stdout, selectors.EVENT_READ, output)
@@ -195,16 +200,17 @@ class Supervisor:
         kill_group(process)
         code = process.returncode
         lived_seconds = now - child.started_at
-        steady = lived_seconds >= _STEADY_SECONDS
         child.process = None
+        child.last_ending = (code, lived_seconds)
+        ending = f"{_ending(code)} after {lived_seconds:.1f} s"
+        self._plan_restart(child, ending, lived_seconds, now)
+
+    def _plan_restart(self, child: _Child, ending: str, lived_seconds: float, now: float) -> None:
+        steady = lived_seconds >= _STEADY_SECONDS
         child.deaths_in_a_row = 1 if steady else child.deaths_in_a_row + 1
         child.delay_seconds = restart_delay(child.delay_seconds, lived_seconds)
         child.start_due_at = now + child.delay_seconds
-        self._log.note(
-            f"{child.spec.name} {_ending(code)} after {lived_seconds:.1f} s;"
-            f" restart in {child.delay_seconds:.1f} s"
-        )
-        child.last_ending = (code, lived_seconds)
+        self._log.note(f"{child.spec.name} {ending}; restart in {child.delay_seconds:.1f} s")
 
     def _stop_rank(self, children: list[_Child]) -> None:
         alive = {c.spec.name: c.process for c in children if c.process is not None}

@@ -68,6 +68,19 @@ def test_delay_doubles_up_to_ten_seconds_and_begins_anew_after_a_steady_life(
     assert restart_delay(previous_seconds, lived_seconds) == expected_seconds
 
 
+def test_a_child_that_cannot_be_started_is_tried_again_and_harms_no_other(log_path, tmp_path):
+    program = tmp_path / "program"
+    supervisor = supervisor_of(log_path, spec("absent", (str(program),)), spec("api", STEADY))
+    step_until(supervisor, lambda: supervisor.deaths_in_a_row["absent"] == 2)
+    assert supervisor.pids().keys() == {"api"}
+    assert "absent    | " not in log_path.read_text()
+    assert "absent could not be started ([Errno 2] No such file" in log_path.read_text()
+    program.write_text("#!/bin/sh\necho at last\nexec sleep 60\n")
+    program.chmod(0o700)
+    step_until(supervisor, lambda: "absent    | at last" in log_path.read_text())
+    supervisor.stop()
+
+
 def test_a_killed_child_is_restarted(log_path):
     supervisor = supervisor_of(log_path, spec("api", STEADY))
     step_until(supervisor, lambda: "hello" in log_path.read_text())
