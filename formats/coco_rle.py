@@ -6,15 +6,19 @@ on), in groups of 5 bits, least significant first; a sixth bit says that more fo
 added to make it a printable character. As `rleToString` of the COCO API does it.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from formats.runs import Runs
+
 _BITS: Final = 5
 _SIGN: Final = 0x10
 _MORE: Final = 0x20
 _ASCII_BASE: Final = 48
+_FIRST_DIFFERENCE: Final = 3  # of the runs, counted from 0
 _MAX_GROUPS: Final = 13  # of a signed 64-bit number
 
 
@@ -39,8 +43,23 @@ def compress(runs: npt.NDArray[np.int64]) -> str:
     >>> compress(np.array([1, 3]))
     '13'
     """
-    left = np.array(runs, np.int64)
-    left[3:] -= runs[1:-2]
+    return compress_all([runs])[0]
+
+
+def compress_all(masks: Sequence[npt.NDArray[np.int64]]) -> list[str]:
+    """Return the runs of several masks as COCO's ASCII strings.
+
+    >>> compress_all([np.array([1, 3]), np.array([0, 4])])
+    ['13', '04']
+    """
+    if not masks:
+        return []
+    counts = np.array([runs.size for runs in masks])
+    runs = np.concatenate(masks).astype(np.int64)
+    left = runs.copy()
+    places = np.arange(runs.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    differing = np.flatnonzero(places >= _FIRST_DIFFERENCE)
+    left[differing] -= runs[differing - 2]
     groups = np.zeros((left.size, _MAX_GROUPS), np.uint8)
     used = np.zeros(groups.shape, bool)
     open_ones = np.ones(left.size, bool)
@@ -53,7 +72,9 @@ def compress(runs: npt.NDArray[np.int64]) -> str:
         open_ones &= more
         if not open_ones.any():
             break
-    return bytes(groups[used] + _ASCII_BASE).decode("ascii")
+    text = bytes(groups[used] + _ASCII_BASE).decode("ascii")
+    ends = np.cumsum(used.sum(axis=1))[np.cumsum(counts) - 1].tolist()
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def decompress(counts: str) -> npt.NDArray[np.int64]:
@@ -109,31 +130,20 @@ def encode_mask(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
     return {"size": list(mask.shape), "counts": compress(run_lengths(mask))}
 
 
-def column_runs(
-    label: npt.NDArray[np.uint8],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """Return lengths and values of the runs of a label, uint8 `(H, W)`, column by column.
-
-    >>> [part.tolist() for part in column_runs(np.array([[7, 9], [7, 9]], np.uint8))]
-    [[2, 2], [7, 9]]
-    """
-    flat = label.ravel(order="F")
-    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
-    return np.diff(np.concatenate((starts, [flat.size]))), flat[starts]
+def encode_classes(
+    size_hw: tuple[int, int], runs: Runs, class_ids: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return what `encode_mask` returns for classes of a label, from its runs column by column."""
+    lengths, values = runs
+    masks = [_joined(lengths, values == class_id) for class_id in class_ids]
+    return [{"size": list(size_hw), "counts": counts} for counts in compress_all(masks)]
 
 
-def encode_class(
-    size_hw: tuple[int, int],
-    runs: tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]],
-    class_id: int,
-) -> dict[str, Any]:
-    """Return what `encode_mask` returns for one class, from the runs of a whole label."""
-    lengths, inside = runs[0], runs[1] == class_id
+def _joined(lengths: npt.NDArray[np.int64], inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return the runs of a mask; neighbours that are alike become one."""
     firsts = np.concatenate(([0], np.flatnonzero(inside[1:] != inside[:-1]) + 1))
     joined = np.add.reduceat(lengths, firsts)
-    if inside[0]:
-        joined = np.concatenate(([0], joined))
-    return {"size": list(size_hw), "counts": compress(joined)}
+    return np.concatenate(([0], joined)) if inside[0] else joined
 
 
 def bounding_box(mask: npt.NDArray[np.bool_]) -> list[int]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from formats.errors import InputRefused
+from formats.runs import Runs, row_runs
 
 CHANNELS: Final = 4
 _COUNT_BITS: Final = 32
@@ -21,19 +22,6 @@ _LENGTH_BITS: Final = (3, 4, 8, 16)
 _LONGEST_RUN: Final = 1 << _LENGTH_BITS[-1]
 _HEADER_BITS: Final = _COUNT_BITS + 5 + 4 * len(_LENGTH_BITS)
 _MAX_RLE_BYTES: Final = 64 << 20
-
-Runs = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]
-
-
-def row_runs(label: npt.NDArray[np.uint8]) -> Runs:
-    """Return lengths and values of the runs of a label, uint8 `(H, W)`, row by row.
-
-    >>> [part.tolist() for part in row_runs(np.array([[7, 7], [7, 9]], np.uint8))]
-    [[3, 1], [7, 9]]
-    """
-    flat = label.ravel()
-    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
-    return np.diff(np.concatenate((starts, [flat.size]))), flat[starts]
 
 
 def encode_class(runs: Runs, class_id: int) -> list[int]:

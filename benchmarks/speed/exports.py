@@ -26,7 +26,8 @@ from benchmarks.scenes import SCENE_ONTOLOGY, SEED_RANGES, generate_scene
 from domain import export_sources, exports
 from domain.settings import Settings
 from formats.index_png import encode_confidence_png, encode_label_png
-from formats.label_studio_brush import encode_class, row_runs
+from formats.label_studio_brush import encode_class
+from formats.runs import row_runs
 from storage.catalog.engine import Catalog
 from storage.catalog.migrations import upgrade
 from storage.catalog.tables import (

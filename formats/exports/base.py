@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from formats.classes_json import OntologyFileClass
-from formats.index_png import IGNORE_INDEX
+from formats.runs import pixels_by_value, row_runs
 
 Grey = npt.NDArray[np.uint8]
 # Parts of a mask, bool `(H, W)`: int32 `(H, W)`, 0 outside, parts numbered from 1, largest first.
@@ -177,7 +177,7 @@ def no_components(_: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
 
 def present(label: Grey, classes: Classes) -> list[tuple[OntologyFileClass, int]]:
     """Return the classes that a label has, in order, each with its pixels."""
-    counts = np.bincount(label.ravel(), minlength=IGNORE_INDEX + 1)
+    counts = pixels_by_value(row_runs(label))
     return [(one, int(counts[one.id])) for one in classes if counts[one.id]]
 
 

@@ -145,7 +145,7 @@ class Cityscapes:
             values = np.full(count + 1, label_id, np.uint16)
             numbered = min(count, INSTANCES_PER_LABEL)
             values[1 : numbered + 1] = label_id * INSTANCES_PER_LABEL + np.arange(numbered)
-            np.copyto(found, values.take(parts), where=mask)
+            found[mask] = values[parts[mask]]
         return found, merged
 
 

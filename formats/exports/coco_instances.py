@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from formats.coco_rle import bounding_box, column_runs, encode_class, encode_mask
+from formats.coco_rle import bounding_box, encode_classes, encode_mask
 from formats.exports.base import (
     Classes,
     Components,
@@ -23,10 +25,21 @@ from formats.exports.base import (
     regions_of,
 )
 from formats.exports.names import stems_like
-from formats.index_png import IGNORE_INDEX
+from formats.runs import column_runs, pixels_by_value, sums_by_value
 
 # Ids of annotations are made of the number of the image and one within it: no counter is shared.
 ANNOTATIONS_PER_IMAGE = 100_000
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A mask that becomes an annotation."""
+
+    class_id: int
+    mask: npt.NDArray[np.bool_]
+    area_px: int
+    code: dict[str, Any]
+    confidence_sum: int | None
 
 
 class CocoInstances:
@@ -73,36 +86,45 @@ class CocoInstances:
                 }
             ),
         )
-        runs = column_runs(image.label)
-        regions = regions_of(image.label, self._classes, self._components)
-        sums = self._confidence_by_class(image)
-        for place, (one, mask) in enumerate(regions):
-            code = encode_class(image.size_hw, runs, one.id)
+        for place, found in enumerate(self._found(image)):
             annotation: dict[str, Any] = {
                 "id": (image.number - 1) * ANNOTATIONS_PER_IMAGE + place + 1,
                 "image_id": image.number,
-                "category_id": one.id + 1,
+                "category_id": found.class_id + 1,
                 "iscrowd": int(self._options.iscrowd),
-                "area": int(np.count_nonzero(mask)),
-                "bbox": bounding_box(mask),
-                "segmentation": code if self._components is None else encode_mask(mask),
+                "area": found.area_px,
+                "bbox": bounding_box(found.mask),
+                "segmentation": found.code,
                 "attributes": facts,
             }
-            if image.confidence is not None:
-                total = sums[one.id] if sums else image.confidence.sum(where=mask, dtype=np.int64)
-                annotation["score"] = round(int(total) / int(annotation["area"]) / 255, 6)
+            if found.confidence_sum is not None:
+                annotation["score"] = round(found.confidence_sum / found.area_px / 255, 6)
             yield Entry("annotations", json_line(annotation))
         if image.picture is not None:
             path = f"images/{self._options.split}/{image.image_name}"
             yield Member(path, image.picture.data)
 
-    def _confidence_by_class(self, image: LabelledImage) -> list[float] | None:
-        """Sums over the pixels of each class in one pass; None where masks are parts of a class."""
-        if image.confidence is None or self._components is not None:
-            return None
-        weights = image.confidence.ravel()
-        sums = np.bincount(image.label.ravel(), weights=weights, minlength=IGNORE_INDEX + 1)
-        return [float(total) for total in sums]
+    def _found(self, image: LabelledImage) -> Iterator[_Found]:
+        if self._components is None:
+            yield from _classes_of(image, self._classes)
+            return
+        for one, mask in regions_of(image.label, self._classes, self._components):
+            total = None
+            if image.confidence is not None:
+                total = int(image.confidence.sum(where=mask, dtype=np.int64))
+            yield _Found(one.id, mask, int(np.count_nonzero(mask)), encode_mask(mask), total)
+
+
+def _classes_of(image: LabelledImage, classes: Classes) -> Iterator[_Found]:
+    """Yield one mask for each class; what all of them need is found in one pass."""
+    runs = column_runs(image.label)
+    areas, sums = pixels_by_value(runs), None
+    if image.confidence is not None:
+        sums = sums_by_value(runs, image.confidence.ravel(order="F"))
+    ids = [one.id for one in classes if areas[one.id]]
+    for class_id, code in zip(ids, encode_classes(image.size_hw, runs, ids), strict=True):
+        total = None if sums is None else int(sums[class_id])
+        yield _Found(class_id, image.label == class_id, int(areas[class_id]), code, total)
 
 
 def coco_categories(classes: Classes) -> list[dict[str, object]]:

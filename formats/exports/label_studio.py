@@ -32,7 +32,8 @@ from formats.label_setup import (
     label_studio_config,
     label_studio_names,
 )
-from formats.label_studio_brush import encode_brush, encode_class, row_runs
+from formats.label_studio_brush import encode_brush, encode_class
+from formats.runs import Runs, pixels_by_value, row_runs, sums_by_value
 
 MAX_REGIONS = 200  # of an image: more freeze the editor
 _ID_CHARS = 10
@@ -122,7 +123,7 @@ def label_studio_result(
                 for number, (one, mask) in enumerate(parts)
             ]
     runs = row_runs(image.label)
-    means = _means(image)
+    means = _means(image, runs)
     return [
         _region(image, number, names[one.id], encode_class(runs, one.id), means.get(one.id))
         for number, (one, _) in enumerate(present(image.label, classes))
@@ -153,10 +154,10 @@ def _mean(image: LabelledImage, mask: npt.NDArray[np.bool_]) -> float | None:
     return None if image.confidence is None else float(image.confidence[mask].mean()) / 255
 
 
-def _means(image: LabelledImage) -> dict[int, float]:
+def _means(image: LabelledImage, runs: Runs) -> dict[int, float]:
     """Return class id → mean confidence of its pixels, 0 … 1; nothing without confidences."""
     if image.confidence is None:
         return {}
-    pixels = np.bincount(image.label.ravel(), minlength=256)
-    sums = np.bincount(image.label.ravel(), image.confidence.ravel(), minlength=256)
+    pixels = pixels_by_value(runs)
+    sums = sums_by_value(runs, image.confidence.ravel())
     return {c: float(sums[c] / pixels[c]) / 255 for c in np.flatnonzero(pixels).tolist()}

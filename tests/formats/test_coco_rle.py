@@ -8,13 +8,14 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from formats.coco_rle import (
     bounding_box,
-    column_runs,
     compress,
-    encode_class,
+    compress_all,
+    encode_classes,
     encode_mask,
     mask_pixels,
     run_lengths,
 )
+from formats.runs import column_runs
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))
 
@@ -136,7 +137,13 @@ class TestMaskPixels:
 @given(
     arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 3))
 )
-def test_a_class_of_a_label_is_the_mask_of_it(label):
-    for class_id in range(4):
-        code = encode_class(label.shape, column_runs(label), class_id)
-        assert code == encode_mask(label == class_id)
+def test_classes_of_a_label_are_the_masks_of_it(label):
+    codes = encode_classes(label.shape, column_runs(label), range(4))
+    assert codes == [encode_mask(label == class_id) for class_id in range(4)]
+
+
+@given(st.lists(st.lists(st.integers(0, 2**40), min_size=1, max_size=6), max_size=5))
+def test_several_masks_are_each_as_one(masks: list[list[int]]) -> None:
+    arrays_of_runs = [np.array(runs, np.int64) for runs in masks]
+    assert compress_all(arrays_of_runs) == [compress(runs) for runs in arrays_of_runs]
+    assert [expand(text) for text in compress_all(arrays_of_runs)] == masks

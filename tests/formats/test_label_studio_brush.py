@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from formats.errors import InputRefused
-from formats.label_studio_brush import decode_brush, encode_brush, encode_class, row_runs
+from formats.label_studio_brush import decode_brush, encode_brush, encode_class
+from formats.runs import row_runs
 
 MASK = np.array([[0, 1, 1], [1, 0, 0]], bool)
 

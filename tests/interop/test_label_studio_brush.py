@@ -2,7 +2,8 @@ import json
 
 import numpy as np
 
-from formats.label_studio_brush import decode_brush, encode_class, row_runs
+from formats.label_studio_brush import decode_brush, encode_class
+from formats.runs import row_runs
 from tests.support.interop import needs_peers, read_with
 
 
