@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 MISSING = (
     "No Chromium: the pages were not tested in a browser. Install it (Debian: apt-get install "
@@ -19,6 +19,8 @@ MISSING = (
 )
 # Root, as which containers run, has no sandbox; only our own pages are opened.
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"]
+# Of a click and of what is expected of a page: a busy machine takes its time.
+PATIENCE_MS = 20_000
 
 
 def find_chromium() -> str | None:
@@ -35,6 +37,7 @@ def open_chromium() -> Iterator[Browser]:
             pytest.fail(MISSING)
         pytest.skip(MISSING)
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_MS)
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
@@ -62,7 +65,7 @@ class Tab:
 def open_tab(browser: Browser, url: str, **options: Any) -> Iterator[Tab]:
     """Open a tab; at its end nothing may have gone wrong in it."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_MS)
     tab = Tab(context.new_page(), url)
     tab.page.on("console", tab.note)
     tab.page.on("pageerror", lambda error: tab.complaints.append(f"error: {error}"))
