@@ -10,11 +10,12 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 PACKAGES := api_schemas domain storage formats service workers models ops client/selvage_client
 
 INTEROP := .venv-interop
+LABEL_STUDIO := .venv-label-studio
 
-.PHONY: docs help venv venv-interop demo demo-rounds test test-slow lint format lock clean
+.PHONY: docs help venv venv-interop venv-label-studio demo demo-rounds test test-slow lint format lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(VENV)/installed ## Install everything into .venv (done once, again when the lock changes)
 
@@ -38,6 +39,15 @@ $(INTEROP)/installed: requirements-interop.lock | $(VENV)/installed
 	@$(INTEROP)/bin/python -m pip install -qq --disable-pip-version-check -r requirements-interop.lock
 	@touch $@
 
+venv-label-studio: $(LABEL_STUDIO)/installed ## Install Label Studio (1 GB), for the slow tests against it
+
+$(LABEL_STUDIO)/installed: requirements-label-studio.lock | $(VENV)/installed
+	@echo "Installing the packages of requirements-label-studio.lock into $(LABEL_STUDIO) (minutes)"
+	@$(BIN)/python -m venv --clear $(LABEL_STUDIO)
+	@$(LABEL_STUDIO)/bin/python -m pip install -qq --disable-pip-version-check \
+		-r requirements-label-studio.lock
+	@touch $@
+
 demo: venv ## Label a batch of demo images over HTTP; leaves demo-output/report.html
 	@$(BIN)/python -m examples.demo
 
@@ -48,7 +58,7 @@ test: ## Install, lint and run all tests but the slow ones
 	@"$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null || $(MAKE) --no-print-directory --always-make venv
 	@"$(PYTHON)" tests/run_groups.py
 
-test-slow: venv ## Run the slow tests
+test-slow: venv venv-label-studio ## Run the slow tests
 	@$(BIN)/python -m pytest -m slow
 
 lint: venv ## Check style, types and the direction of imports
@@ -66,7 +76,7 @@ COMPILE := $(BIN)/pip-compile --quiet $(UPGRADE) --allow-unsafe --strip-extras -
 
 # torch: CPU and CUDA wheels share a version but for the local part, so the lock leaves that out.
 # The second lock is a part of the first: what runs without torch and without the tests. The third
-# stands by itself: readers of other tools, which nothing of ours imports.
+# stands by itself: readers of other tools, which nothing of ours imports; so does the fourth, a server.
 lock: venv ## Resolve all locks anew (UPGRADE=--upgrade takes newer ones)
 	@$(COMPILE) pyproject.toml --extra worker --extra graph --extra tracing --extra dev \
 		--output-file requirements.lock
@@ -75,6 +85,7 @@ lock: venv ## Resolve all locks anew (UPGRADE=--upgrade takes newer ones)
 	@$(COMPILE) pyproject.toml --extra tracing --constraint requirements.lock \
 		--output-file requirements-slim.lock
 	@$(COMPILE) requirements-interop.in --output-file requirements-interop.lock
+	@$(COMPILE) requirements-label-studio.in --output-file requirements-label-studio.lock
 
 docs: venv ## Build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

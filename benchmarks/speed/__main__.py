@@ -3,7 +3,7 @@
 Measures on this machine, in one run: images per second against a bare loop, the latency of one
 image, the memory of a label worker, the import of the API, uploads to it, streams from it, how
 long a region model takes over an image, the correction over the regions of a job, the stage
-`rectify`, and exports.
+`rectify`, exports, and what Label Studio asks for.
 """
 
 import argparse
@@ -29,6 +29,7 @@ PARTS: Final = (
     "correction",
     "rectification",
     "exports",
+    "label_studio",
 )
 
 
@@ -55,6 +56,7 @@ def _measures(
         correction,
         exports,
         imports,
+        label_studio,
         latency,
         memory,
         rectification,
@@ -100,6 +102,7 @@ def _measures(
         "exports": lambda: exports.measure(
             options.export_labels, tuple(options.export_formats), progress
         ),
+        "label_studio": lambda: label_studio.measure(options.cache, options.threads, progress),
     }
 
 

@@ -23,6 +23,7 @@ def print_result(result: dict[str, Any], console: Console) -> None:
         "correction": _correction,
         "rectification": _rectification,
         "exports": _exports,
+        "label_studio": _label_studio,
     }
     for name, rows in writers.items():
         if name in result:
@@ -147,6 +148,18 @@ def _exports(result: dict[str, Any]) -> Iterator[Row]:
         yield "  processor time, s", f"{one['processor_seconds']:.1f}", "", ""
     brush = _goal(f"≤ {result['goal_brush_seconds']}", result["brush_reached"])
     yield "brush RLE, 2048 x 1024, 19 classes, s", f"{result['brush_seconds']:.3f}", "", brush
+
+
+def _label_studio(result: dict[str, Any]) -> Iterator[Row]:
+    goals = dict.fromkeys(("health", "setup"), result["goal_short_seconds"])
+    for name, goal in {**goals, "predict": result["goal_predict_seconds"]}.items():
+        slowest = result[name]["slowest_seconds"]
+        yield (
+            f"/{name} beside a busy worker, slowest of {result[name]['answers']}, s",
+            f"{slowest:.3f}",
+            f"median {result[name]['p50_seconds']:.3f}",
+            _goal(f"≤ {goal}", slowest <= goal),
+        )
 
 
 def _rectification(result: dict[str, Any]) -> Iterator[Row]:

@@ -48,7 +48,9 @@ def test_kill_9_while_masks_come_back(running: Running, reference: Reference) ->
     decisions = Counter(
         tuple(
             one["decision"]
-            for one in running.call("GET", f"/v1/labels/{item['label_id']}/reviews").json()["reviews"]
+            for one in running.call("GET", f"/v1/labels/{item['label_id']}/reviews").json()[
+                "reviews"
+            ]
         )
         for item in results
     )
