@@ -1,4 +1,5 @@
 // The viewer of a label: stage by stage over the image, with what stands at a point in words.
+import { enableButtons } from "./page.js";
 import { bitmapOf, greyMap, numberMap } from "./maps.js";
 import { classLayer, heatLayer, IGNORE, regionLayer } from "./layers.js";
 
@@ -297,5 +298,6 @@ export function openViewer() {
   wireStages(viewer);
   wireDials(viewer);
   wireLegend(viewer);
+  for (const part of document.querySelectorAll("#viewer .stage, #legend")) enableButtons(part);
   return viewer;
 }
