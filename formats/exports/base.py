@@ -182,15 +182,11 @@ def present(label: Grey, classes: Classes) -> list[tuple[OntologyFileClass, int]
 
 
 def regions_of(
-    label: Grey, classes: Classes, components: Components | None
+    label: Grey, classes: Classes, components: Components
 ) -> Iterator[tuple[OntologyFileClass, npt.NDArray[np.bool_]]]:
-    """Yield one mask for each class, or one for each connected part of it."""
+    """Yield one mask for each connected part of a class, class by class."""
     for one, _ in present(label, classes):
-        mask = label == one.id
-        if components is None:
-            yield one, mask
-            continue
-        parts = components(mask)
+        parts = components(label == one.id)
         for number in range(1, int(parts.max()) + 1):
             yield one, parts == number
 
