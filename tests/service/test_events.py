@@ -4,18 +4,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
-from domain import jobs
-from domain.leases import Commit, commit
 from storage.catalog.tables import JobRow
+from tests.ops.processes import wait_for
 from tests.support.api import get_job
 from tests.support.installation import Installation
 from tests.support.live_server import LiveServer, live_server
-from tests.support.rows import LEASE_SECONDS, add_job, claim_items, failure, success
+from tests.support.rows import add_job, finish_items
 from tests.support.sse import (
     Reader,
     Received,
@@ -24,15 +24,6 @@ from tests.support.sse import (
     read_until_done,
     types_of,
 )
-
-
-def finish(
-    site: Installation, job_id: str, positions: list[int], bad: tuple[int, ...] = ()
-) -> None:
-    catalog = site.catalog
-    claimed = claim_items(catalog, job_id, positions)
-    outcomes = [failure(p) if p in bad else success(catalog, job_id, p) for p in positions]
-    commit(catalog, claimed.lease, Commit(outcomes, close=True), LEASE_SECONDS)
 
 
 def stream(site: Installation, job_id: str, **options: Any) -> Any:
@@ -59,17 +50,10 @@ def watching(live: LiveServer, job_id: str, **options: Any) -> Iterator[tuple[An
         yield thread, found
 
 
-def wait_for(condition: Any, seconds: float = 15) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)
-
-
 class TestDone:
     def test_snapshot_and_end(self, site: Installation) -> None:
         job_id = add_job(site.catalog, 3)
-        finish(site, job_id, [0, 1, 2], bad=(1,))
+        finish_items(site.catalog, job_id, [0, 1, 2], bad=(1,))
         answer = stream(site, job_id)
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -86,8 +70,8 @@ class TestDone:
     @pytest.mark.parametrize("how", ["header", "query"])
     def test_what_was_missed(self, site: Installation, how: str) -> None:
         job_id = add_job(site.catalog, 3)
-        finish(site, job_id, [0])
-        finish(site, job_id, [1, 2], bad=(2,))
+        finish_items(site.catalog, job_id, [0])
+        finish_items(site.catalog, job_id, [1, 2], bad=(2,))
 
         def since(last_id: str) -> httpx.Response:
             if how == "header":
@@ -108,13 +92,13 @@ class TestDone:
     @pytest.mark.parametrize("last_id", ["99999", "-1", "x", "1e3", "9" * 40, "²", "1 2", ""])
     def test_a_number_that_is_none_of_ours(self, sqlite_site: Installation, last_id: str) -> None:
         job_id = add_job(sqlite_site.catalog, 1)
-        finish(sqlite_site, job_id, [0])
+        finish_items(sqlite_site.catalog, job_id, [0])
         found = read_all(stream(sqlite_site, job_id, params={"last_event_id": last_id}).text)
         assert types_of(found) == ["job.snapshot", "job.done"]
 
     def test_only_some_types(self, sqlite_site: Installation) -> None:
         job_id = add_job(sqlite_site.catalog, 2)
-        finish(sqlite_site, job_id, [0, 1], bad=(1,))
+        finish_items(sqlite_site.catalog, job_id, [0, 1], bad=(1,))
         start = {"last_event_id": "0"}
         both = {**start, "types": "item.failed, item.succeeded"}
         assert types_of(read_all(stream(sqlite_site, job_id, params=both).text)) == [
@@ -135,7 +119,7 @@ class TestDone:
 
     def test_a_job_from_before_there_were_events(self, site: Installation) -> None:
         job_id = add_job(site.catalog, 1)
-        finish(site, job_id, [0])
+        finish_items(site.catalog, job_id, [0])
         with site.catalog.write() as session:
             session.connection().exec_driver_sql("DELETE FROM event")
         found = read_all(stream(site, job_id, params={"last_event_id": "1"}).text)
@@ -180,7 +164,7 @@ class TestRefused:
             patch.setattr("service.event_hub.look_at", fail)
             answer = stream(sqlite_site, job_id)
             assert (answer.status_code, answer.json()["code"]) == (503, "catalog-unavailable")
-        finish(sqlite_site, job_id, [0])
+        finish_items(sqlite_site.catalog, job_id, [0])
         assert types_of(read_all(stream(sqlite_site, job_id).text))[-1] == "job.done"
 
 
@@ -191,12 +175,12 @@ class TestLive:
             wait_for(lambda: found)
             assert found[0].type == "job.snapshot"
             assert found[0].data["counts"]["queued"] == 4
-            finish(site, job_id, [0, 1])
+            finish_items(site.catalog, job_id, [0, 1])
             # an earlier one may tell that the two have been begun
             wait_for(lambda: 2 in [e.data["counts"]["succeeded"] for e in progress_of(found)])
             progress = progress_of(found)[-1]
             assert progress.data["fraction"] == 0.5
-            finish(site, job_id, [2, 3], bad=(3,))
+            finish_items(site.catalog, job_id, [2, 3], bad=(3,))
             thread.join(timeout=15)
             assert not thread.is_alive()  # the stream ends by itself
             numbers = [int(e.id) for e in found]
@@ -220,7 +204,7 @@ class TestLive:
             for position in range(30):
                 threads.append(threading.Thread(target=client, args=(live,)))
                 threads[-1].start()
-                finish(sqlite_site, job_id, [position])
+                finish_items(sqlite_site.catalog, job_id, [position])
             for thread in threads:
                 thread.join(timeout=30)
         assert len(results) == 30
@@ -239,8 +223,8 @@ class TestLive:
                 last = {"Last-Event-ID": found[-1].id} if found else {"Last-Event-ID": "0"}
                 seen = len(found)
                 with watching(live, job_id, headers=last) as (_, part_found):
-                    finish(sqlite_site, job_id, list(range(3 * part, 3 * part + 3)))
-                    wait_for(lambda got=part_found: _successes(got) == 3)
+                    finish_items(sqlite_site.catalog, job_id, list(range(3 * part, 3 * part + 3)))
+                    wait_for(partial(_has_successes, part_found, 3))
                 found += part_found
                 assert len(found) > seen
             last_answer = live.client().get(
@@ -259,7 +243,7 @@ class TestLive:
         ):
             started = time.monotonic()
             for position in range(40):
-                finish(sqlite_site, job_id, [position])
+                finish_items(sqlite_site.catalog, job_id, [position])
             thread.join(timeout=15)
             seconds = time.monotonic() - started
         assert 1 <= len(found) <= 2 * seconds + 1
@@ -270,7 +254,7 @@ class TestLive:
         with live_server(sqlite_site) as live, watching(live, job_id) as (_, found):
             wait_for(lambda: found)
             for position in range(8):
-                finish(sqlite_site, job_id, [position])
+                finish_items(sqlite_site.catalog, job_id, [position])
             wait_for(
                 lambda: (
                     [e.data["counts"]["succeeded"] for e in found if e.type == "job.progress"][-1:]
@@ -307,8 +291,8 @@ class TestLive:
             assert types_of(found) == ["job.snapshot"]
 
 
-def _successes(found: list[Received]) -> int:
-    return sum(e.type == "item.succeeded" for e in found)
+def _has_successes(found: list[Received], count: int) -> bool:
+    return types_of(found).count("item.succeeded") == count
 
 
 class TestBounds:
@@ -318,7 +302,7 @@ class TestBounds:
         with live_server(sqlite_site, stream_keep_alive_seconds=0.3) as live:
             for _ in range(3):
                 with watching(live, job_id) as (_, found):
-                    wait_for(lambda got=found: got)
+                    wait_for(partial(bool, found))
                     assert (live.hub.watching, live.hub.topics) == (1, 1)
                 wait_for(lambda: (live.hub.watching, live.hub.topics) == (0, 0))
 
@@ -330,10 +314,10 @@ class TestBounds:
         job_id = add_job(sqlite_site.catalog, 21)
         with live_server(sqlite_site) as live, watching(live, job_id) as (thread, found):
             wait_for(lambda: found)
-            finish(sqlite_site, job_id, list(range(20)))
+            finish_items(sqlite_site.catalog, job_id, list(range(20)))
             wait_for(lambda: types_of(found).count("job.snapshot") == 2)
             assert found[-1].data["counts"]["succeeded"] == 20
-            finish(sqlite_site, job_id, [20])
+            finish_items(sqlite_site.catalog, job_id, [20])
             thread.join(timeout=15)
             assert types_of(found)[-1] == "job.done"
             numbers = [int(e.id) for e in found]
@@ -371,131 +355,3 @@ class TestBounds:
             assert answer.status_code == 200
             assert answer.headers["content-type"].startswith("text/event-stream")
             wait_for(lambda: live.hub.watching == 0)
-
-
-class TestWait:
-    def test_until_done(self, site: Installation) -> None:
-        job_id = add_job(site.catalog, 2)
-        with live_server(site) as live:
-            timer = threading.Timer(0.6, finish, args=(site, job_id, [0, 1]))
-            timer.start()
-            started = time.monotonic()
-            answer = live.client().get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=20"})
-            assert 0.5 < time.monotonic() - started < 10
-            timer.join()
-        assert answer.status_code == 200
-        assert answer.json()["status"] == "succeeded"
-        assert answer.headers["preference-applied"] == "wait=20"
-        assert "retry-after" not in answer.headers
-
-    def test_not_longer_than_asked(self, sqlite_site: Installation) -> None:
-        job_id = add_job(sqlite_site.catalog, 1)
-        started = time.monotonic()
-        answer = sqlite_site.client.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=1"})
-        assert 1 <= time.monotonic() - started < 5
-        assert (answer.status_code, answer.json()["done"]) == (200, False)
-        assert answer.headers["preference-applied"] == "wait=1"
-        assert answer.headers["retry-after"] == "1"
-
-    @pytest.mark.parametrize("prefer", ["wait=0", "wait=-5", "wait=x", "respond-async", "wait"])
-    def test_no_wait(self, sqlite_site: Installation, prefer: str) -> None:
-        job_id = add_job(sqlite_site.catalog, 1)
-        started = time.monotonic()
-        answer = sqlite_site.client.get(f"/v1/jobs/{job_id}", headers={"Prefer": prefer})
-        assert time.monotonic() - started < 1
-        assert answer.status_code == 200
-        expected = "wait=0" if prefer == "wait=0" else None
-        assert answer.headers.get("preference-applied") == expected
-
-    def test_unknown_job(self, sqlite_site: Installation) -> None:
-        answer = sqlite_site.client.get("/v1/jobs/job_none", headers={"Prefer": "wait=5"})
-        assert answer.status_code == 404
-
-    def test_creation_is_still_202_but_tells_the_end(self, tiny_site: Installation) -> None:
-        from tests.support.api import multipart, post_set
-        from tests.support.images import png_bytes
-
-        made = post_set(tiny_site, {"a.png": png_bytes(24, 32)})
-        body = {
-            "type": "generate", "image_set": made["id"], "model": "tiny",
-            "pipeline": {"select": None},
-        }  # fmt: skip
-        stop = threading.Event()
-
-        def work() -> None:
-            while not stop.wait(0.1):
-                tiny_site.settle()
-
-        worker = threading.Thread(target=work)
-        worker.start()
-        try:
-            with live_server(tiny_site) as live:
-                prefer = {"Prefer": "wait=30, handling=lenient"}
-                answer = live.client().post("/v1/jobs", json=body, headers=prefer)
-                assert answer.status_code == 202
-                job = answer.json()
-                assert job["status"] == "succeeded"
-                assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
-                assert "wait=30" in answer.headers["preference-applied"]
-                assert "retry-after" not in answer.headers
-                both = live.client().post(
-                    "/v1/pseudo-labels",
-                    files=multipart({"b.png": png_bytes(24, 32)}),
-                    data={"model": "tiny", "pipeline": '{"select": null}'},
-                    headers=prefer,
-                )
-                assert both.status_code == 202
-                assert both.json()["job"]["status"] == "succeeded"
-                assert both.json()["image_set"]["counts"]["accepted"] == 1
-        finally:
-            stop.set()
-            worker.join()
-
-    def test_many_who_wait_block_nobody(self, sqlite_site: Installation) -> None:
-        """More waits than the pool has threads; another request is answered at once."""
-        job_id = add_job(sqlite_site.catalog, 1)
-        answers: list[Any] = []
-
-        def wait(live: LiveServer) -> None:
-            answer = live.client().get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=30"})
-            answers.append(answer.json()["status"])
-
-        with live_server(sqlite_site) as live:
-            threads = [threading.Thread(target=wait, args=(live,)) for _ in range(60)]
-            for thread in threads:
-                thread.start()
-            wait_for(lambda: live.hub.watching == 60, seconds=30)
-            started = time.monotonic()
-            assert live.client().get(f"/v1/jobs/{job_id}").status_code == 200
-            assert time.monotonic() - started < 3
-            jobs.cancel(sqlite_site.catalog, job_id)
-            for thread in threads:
-                thread.join(timeout=20)
-        assert answers == ["cancelled"] * 60
-
-    def test_a_client_that_does_not_wait_any_more(self, sqlite_site: Installation) -> None:
-        job_id = add_job(sqlite_site.catalog, 1)
-        with live_server(sqlite_site) as live:
-            with pytest.raises(httpx.ReadTimeout):
-                live.client().get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=60"}, timeout=0.5)
-            wait_for(lambda: live.hub.watching == 0)
-
-    def test_no_room_to_wait_is_no_error(self, sqlite_site: Installation) -> None:
-        job_id = add_job(sqlite_site.catalog, 1)
-        with live_server(sqlite_site, max_streams=0) as live:
-            answer = live.client().get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=20"})
-        assert answer.status_code == 200
-        assert "preference-applied" not in answer.headers
-
-    def test_the_document_tells_of_it(self, sqlite_site: Installation) -> None:
-        paths = sqlite_site.client.get("/openapi.json").json()["paths"]
-
-        def headers(path: str, method: str) -> list[str]:
-            found = paths[path][method].get("parameters", [])
-            return [p["name"].lower() for p in found if p["in"] == "header"]
-
-        for path, method in (
-            ("/v1/jobs", "post"), ("/v1/pseudo-labels", "post"), ("/v1/jobs/{job_id}", "get"),
-        ):  # fmt: skip
-            assert headers(path, method).count("prefer") == 1
-        assert "prefer" not in headers("/v1/jobs", "get")

@@ -11,7 +11,7 @@ from api_schemas.jobs import FailurePolicy, GenerateJobCreate
 from api_schemas.pipelines import PipelineConfig
 from domain import image_sets, jobs, planning
 from domain.image_sets import ReceivedFile
-from domain.leases import ClaimedChunk, Outcome, claim
+from domain.leases import ClaimedChunk, Commit, Outcome, claim, commit
 from domain.models import NewVersion, register_version
 from storage.catalog.chunks import add_chunk
 from storage.catalog.engine import Catalog
@@ -189,3 +189,12 @@ def assert_consistent(catalog: Catalog, job_id: str) -> Any:
         assert job.queued == job.running == 0
         assert job.finished_at is not None
     return job
+
+
+def finish_items(
+    catalog: Catalog, job_id: str, positions: list[int], bad: tuple[int, ...] = ()
+) -> None:
+    """Claim items of a job and end them: those of `bad` have failed."""
+    claimed = claim_items(catalog, job_id, positions)
+    outcomes = [failure(p) if p in bad else success(catalog, job_id, p) for p in positions]
+    commit(catalog, claimed.lease, Commit(outcomes, close=True), LEASE_SECONDS)
