@@ -12,7 +12,8 @@ PACKAGES := api_schemas domain storage formats service workers models ops client
 INTEROP := .venv-interop
 LABEL_STUDIO := .venv-label-studio
 
-.PHONY: docs help venv venv-interop venv-label-studio demo demo-rounds test test-slow lint format lock clean
+.PHONY: docs help venv venv-interop venv-label-studio demo demo-rounds test test-slow lint format \
+	lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,7 +77,8 @@ COMPILE := $(BIN)/pip-compile --quiet $(UPGRADE) --allow-unsafe --strip-extras -
 
 # torch: CPU and CUDA wheels share a version but for the local part, so the lock leaves that out.
 # The second lock is a part of the first: what runs without torch and without the tests. The third
-# stands by itself: readers of other tools, which nothing of ours imports; so does the fourth, a server.
+# and the fourth stand by themselves: readers of other tools, and Label Studio, which nothing of ours
+# imports.
 lock: venv ## Resolve all locks anew (UPGRADE=--upgrade takes newer ones)
 	@$(COMPILE) pyproject.toml --extra worker --extra graph --extra tracing --extra dev \
 		--output-file requirements.lock

@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 
 from formats.label_studio_brush import encode_brush
-from tests.service.test_label_studio import BASE, CONFIG, FILES, label_of, make
+from tests.service.test_label_studio import BASE, CONFIG, FILES, connect, label_of, make
 from tests.service.test_label_studio import task as task_of
 from tests.support.api import get_items, get_job, get_png, post_images, post_set
-from tests.support.catalogs import new_sqlite_catalog
-from tests.support.ingest import open_site
+from tests.support.ingest import open_tiny_site
 from tests.support.installation import Installation
 from tests.support.keys import make_key
 from tests.support.label_studio import LabelStudio, needs_label_studio, start_label_studio
@@ -36,9 +35,7 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudio]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Installation]:
-    url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
-    with open_site(url, tmp_path / "data") as opened:
-        opened.add_tiny_model(tmp_path / "tiny")
+    with open_tiny_site(tmp_path) as opened:
         yield opened
 
 
@@ -46,13 +43,6 @@ def site(tmp_path: Path) -> Iterator[Installation]:
 def ours(site: Installation) -> Iterator[LiveServer]:
     with live_server(site) as server:
         yield server
-
-
-def connect(site: Installation, peer: LabelStudio) -> None:
-    body = {"name": "ls", "kind": "label_studio", "config": {"base_url": f"{peer.url}/"},
-            "secrets": {"access_token": peer.token}}  # fmt: skip
-    answer = site.client.post("/v1/connections", json=body)
-    assert answer.status_code == 201, answer.text
 
 
 def project_of(peer: LabelStudio, ours: LiveServer, **more: str) -> int:
@@ -131,7 +121,7 @@ def test_stored_labels_arrive_pixel_for_pixel(
 
 
 def test_missing_labels_are_pushed(site: Installation, ours: LiveServer, peer: LabelStudio) -> None:
-    connect(site, peer)
+    connect(site, peer.url, peer.token)
     make(site, post_set(site, FILES)["id"], connection="ls")
     project = project_of(peer, ours)
     tasks = import_tasks(peer, project)
@@ -146,7 +136,7 @@ def test_missing_labels_are_pushed(site: Installation, ours: LiveServer, peer: L
 
 
 def test_corrections_come_back_by_webhook_and_by_export(
-    site: Installation, ours: LiveServer, peer: LabelStudio, tmp_path: Path
+    site: Installation, ours: LiveServer, peer: LabelStudio
 ) -> None:
     made = post_images(site, FILES)
     site.settle()

@@ -13,10 +13,9 @@ from formats.label_setup import label_studio_config
 from formats.label_studio_brush import decode_brush, encode_brush
 from service import label_studio
 from tests.support.api import get_items, get_png, post_images, post_set
-from tests.support.catalogs import new_sqlite_catalog
 from tests.support.http_server import WebServer, serve
 from tests.support.images import jpeg_bytes
-from tests.support.ingest import open_site
+from tests.support.ingest import open_tiny_site
 from tests.support.installation import Installation
 from tests.support.interop import needs_peers, read_with
 from tests.support.keys import make_key
@@ -48,9 +47,7 @@ def web() -> Iterator[WebServer]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Installation]:
-    url = new_sqlite_catalog(tmp_path / "catalog.sqlite3")
-    with open_site(url, tmp_path / "data") as opened:
-        opened.add_tiny_model(tmp_path / "tiny")
+    with open_tiny_site(tmp_path) as opened:
         yield opened
 
 
@@ -62,8 +59,9 @@ def make(site: Installation, image_set: str, **more: Any) -> dict[str, Any]:
     return document
 
 
-def connect(site: Installation, web: WebServer, token: str = TOKEN, path: str = "/") -> None:
-    body = {"name": "ls", "kind": "label_studio", "config": {"base_url": web.url + path},
+def connect(site: Installation, address: str, token: str = TOKEN) -> None:
+    """A connection `ls` to the Label Studio at an address without a slash at its end."""
+    body = {"name": "ls", "kind": "label_studio", "config": {"base_url": f"{address}/"},
             "secrets": {"access_token": token}}  # fmt: skip
     answer = site.client.post("/v1/connections", json=body)
     assert answer.status_code == 201, answer.text
@@ -235,7 +233,7 @@ class TestProtocol:
 
 class TestPush:
     def test_missing_labels_are_made_and_sent(self, site: Installation, web: WebServer) -> None:
-        connect(site, web)
+        connect(site, web.url)
         make(site, post_set(site, FILES)["id"], connection="ls")
         asked = [task(5, "night/0.jpg"), task(6, "s3://b/night/1.jpg")]
         assert [found["result"] for found in predict(site, *asked)] == [[], []]
@@ -256,7 +254,7 @@ class TestPush:
         self, site: Installation, web: WebServer
     ) -> None:
         with serve({"/foreign.jpg": jpeg_bytes(7, height_px=24, width_px=32)}) as foreign:
-            connect(site, web)
+            connect(site, web.url)
             make(site, post_set(site, FILES)["id"], connection="ls")
             found = predict(
                 site,
@@ -275,7 +273,7 @@ class TestPush:
         assert predict(site, task(1, "/data/upload/1/0123abcd-other.jpg"))[0]["result"]
 
     def test_a_personal_access_token_is_exchanged(self, site: Installation, web: WebServer) -> None:
-        connect(site, web, token="eyJhbGciOi.x.y")
+        connect(site, web.url, token="eyJhbGciOi.x.y")
         make(site, post_set(site, FILES)["id"], connection="ls")
         predict(site, task(5, "night/0.jpg"))
         site.settle()
@@ -288,7 +286,7 @@ class TestPush:
 
     def test_a_server_that_refuses(self, site: Installation) -> None:
         with serve({"/api/predictions/": lambda handler: handler.answer(400)}) as web:
-            connect(site, web)
+            connect(site, web.url)
             make(site, post_set(site, FILES)["id"], connection="ls")
             predict(site, task(5, "night/0.jpg"))
             site.settle()
@@ -296,7 +294,7 @@ class TestPush:
 
     def test_a_server_that_is_away(self, site: Installation) -> None:
         with serve({}) as web:
-            connect(site, web)
+            connect(site, web.url)
         make(site, post_set(site, FILES)["id"], connection="ls")
         predict(site, task(5, "night/0.jpg"))
         site.settle()
@@ -310,7 +308,7 @@ class TestPush:
         web: WebServer,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        connect(site, web)
+        connect(site, web.url)
         made = post_images(site, FILES)
         site.settle()
         make(site, made["image_set"]["id"], connection="ls")

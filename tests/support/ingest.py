@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.catalogs import new_sqlite_catalog
 from tests.support.http_server import WebServer
 from tests.support.installation import Installation, installation
 from tests.support.s3 import ACCESS_KEY_ID, SECRET_ACCESS_KEY, S3Server
@@ -19,6 +20,15 @@ LOOPBACK = {"fetch_allow_networks": "127.0.0.1/32"}
 def open_site(url: str, folder: Path, **settings: Any) -> Iterator[Installation]:
     with installation(url, folder, **LOOPBACK, **settings) as site:
         yield site
+
+
+@contextmanager
+def open_tiny_site(folder: Path) -> Iterator[Installation]:
+    """The same on SQLite, with the model `tiny`."""
+    url = new_sqlite_catalog(folder / "catalog.sqlite3")
+    with open_site(url, folder / "data") as opened:
+        opened.add_tiny_model(folder / "tiny")
+        yield opened
 
 
 def ask(site: Installation, source: dict[str, Any], **more: Any) -> dict[str, Any]:
